@@ -1,0 +1,4 @@
+// Precompiled: tests.
+#include "asio.h"
+
+#include <catch2/catch.hpp>
