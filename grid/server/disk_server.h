@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// INTERFACE 1 on a directory that Tahoe's own storage server could use as well (spec/storage 5):
+//
+//   shares/<pp>/<storage index>/<number>           complete shares; pp: first two characters
+//   shares/incoming/<pp>/<storage index>/<number>  uploads in progress; wiped at start
+//   corruption-advisories/...                      what clients reported
+//
+// State is on the I/O thread, disk work on the pool. What changes the files of one storage index
+// is serialised; reads of it run side by side. After kill -9 (and, unless `durable` is off, after
+// a power cut) an acknowledged share is there and every share is either its old or its new self.
+
+#include <filesystem>
+#include <functional>
+
+#include "grid/base/offload.h"
+#include "grid/storage/server.h"
+
+namespace lafs::grid::storage {
+
+class DiskServer final : public Server {
+ public:
+  struct Options {
+    std::filesystem::path directory;   // created when missing
+    LeaseSeed node_id{};               // recorded in mutable shares (Identity::node_id)
+    std::uint64_t reserved_space = 0;  // bytes of the disk that are never offered
+    bool read_only = false;            // takes no new immutable shares
+    bool durable = true;               // off: no syncs, for tests and benches
+    Duration upload_timeout = std::chrono::minutes(30);  // of inactivity
+    std::string application_version = "lafs/0.1.0";
+    // Bytes free on the disk; the file system is asked when this is empty.
+    std::function<std::uint64_t()> free_space;
+    // Seconds since 1970; the system's clock when this is empty.
+    std::function<std::int64_t()> unix_time;
+    // Asked before every change of the disk with the step's name; false stops there, as if the
+    // process had been killed: neither this step nor any later one happens. For tests.
+    std::function<bool(std::string_view)> allow_step;
+  };
+
+  // Creates the directories and wipes shares/incoming. Errc::io, Errc::access_denied.
+  static Result<std::unique_ptr<DiskServer>> open(asio::any_io_executor executor, Pool& pool,
+                                                  Options options);
+  ~DiskServer() override;
+
+  // Whether any share is there (spec/storage 8.6: decides the default permutation seed).
+  bool has_shares() const;
+  std::size_t uploads_in_progress() const;
+
+  Task<Result<ServerVersion>> version() override;
+  Task<Result<>> add_lease(StorageIndex si, LeaseSecrets lease) override;
+  Task<Result<Allocation>> allocate(StorageIndex si, std::set<ShareNo> numbers,
+                                    std::uint64_t share_size, LeaseSecrets lease,
+                                    UploadSecret upload) override;
+  Task<Result<WriteProgress>> write(StorageIndex si, ShareNo number, UploadSecret upload,
+                                    std::uint64_t offset, ByteView data) override;
+  Task<Result<>> abort(StorageIndex si, ShareNo number, UploadSecret upload) override;
+  Task<Result<std::set<ShareNo>>> list(ShareKind kind, StorageIndex si) override;
+  Task<Result<Bytes>> read(ShareKind kind, StorageIndex si, ShareNo number, std::uint64_t offset,
+                           std::uint64_t length) override;
+  Task<Result<>> advise_corrupt(ShareKind kind, StorageIndex si, ShareNo number,
+                                std::string reason) override;
+  Task<Result<ReadTestWriteReply>> read_test_write(StorageIndex si, MutableSecrets secrets,
+                                                   ReadTestWrite request) override;
+  // Drops uploads in progress.
+  Task<> close() override;
+
+ private:
+  struct State;
+  explicit DiskServer(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lafs::grid::storage

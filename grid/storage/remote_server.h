@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// A storage server reached by HTTPS (spec/storage 4): one pool of keep-alive connections to one
+// NURL. Every request has a deadline, every reply a bound. Errors name the server and the verb.
+
+#include "grid/storage/nurl.h"
+#include "grid/storage/server.h"
+
+namespace lafs::grid::storage {
+
+class RemoteServer final : public Server {
+ public:
+  struct Options {
+    std::string name;                                    // for messages; empty: host:port
+    Duration connect_timeout = std::chrono::seconds(8);  // name look-up, TCP and TLS together
+    // Until the head of the reply is there, counted from the last byte of the request.
+    Duration reply_timeout = std::chrono::seconds(30);
+    // A body, either way, must move 64 KiB (or come to its end) within this.
+    Duration progress_timeout = std::chrono::seconds(30);
+    // How long a request may wait for one of the connections.
+    Duration queue_timeout = std::chrono::seconds(60);
+    std::size_t max_connections = 16;
+    // Tahoe servers drop a connection after 60 s without a request; we let go before.
+    Duration idle_timeout = std::chrono::seconds(50);
+  };
+
+  RemoteServer(asio::any_io_executor executor, Nurl nurl, Options options);
+  RemoteServer(asio::any_io_executor executor, Nurl nurl);
+  ~RemoteServer() override;
+
+  const Nurl& nurl() const;
+  std::size_t open_connections() const;
+
+  Task<Result<ServerVersion>> version() override;
+  Task<Result<>> add_lease(StorageIndex si, LeaseSecrets lease) override;
+  Task<Result<Allocation>> allocate(StorageIndex si, std::set<ShareNo> numbers,
+                                    std::uint64_t share_size, LeaseSecrets lease,
+                                    UploadSecret upload) override;
+  Task<Result<WriteProgress>> write(StorageIndex si, ShareNo number, UploadSecret upload,
+                                    std::uint64_t offset, ByteView data) override;
+  Task<Result<>> abort(StorageIndex si, ShareNo number, UploadSecret upload) override;
+  Task<Result<std::set<ShareNo>>> list(ShareKind kind, StorageIndex si) override;
+  Task<Result<Bytes>> read(ShareKind kind, StorageIndex si, ShareNo number, std::uint64_t offset,
+                           std::uint64_t length) override;
+  Task<Result<>> advise_corrupt(ShareKind kind, StorageIndex si, ShareNo number,
+                                std::string reason) override;
+  Task<Result<ReadTestWriteReply>> read_test_write(StorageIndex si, MutableSecrets secrets,
+                                                   ReadTestWrite request) override;
+  // Requests under way end with Errc::closed.
+  Task<> close() override;
+
+ private:
+  class Connections;
+  std::unique_ptr<Connections> connections_;
+};
+
+}  // namespace lafs::grid::storage
