@@ -6,8 +6,8 @@
 
 #include <memory>
 
-#include "grid/base/result.h"
 #include "grid/base/bytes.h"
+#include "grid/base/result.h"
 
 namespace lafs::grid {
 
@@ -35,7 +35,8 @@ class RsaPrivateKey {
   // write key is derived from.
   const Bytes& pkcs8() const;
   RsaPublicKey public_key() const;
-  // 256 bytes; randomised. About 1 ms of CPU.
+  // 256 bytes; randomised. About 1 ms of CPU. Empty when the key's numbers contradict each other,
+  // which from_pkcs8() does not look for.
   Bytes sign(ByteView message) const;
 
  private:

@@ -14,7 +14,8 @@ namespace lafs::grid {
 
 class Codec {
  public:
-  // Errc::bad_argument unless 1 <= k <= n <= 256. Codecs are cached for the process: cheap to ask for.
+  // Errc::bad_argument unless 1 <= k <= n <= 256. The last few are kept by each thread: cheap
+  // to ask for again.
   static Result<std::shared_ptr<const Codec>> make(unsigned k, unsigned n);
 
   unsigned k() const { return k_; }
@@ -27,7 +28,9 @@ class Codec {
               std::size_t length) const;
 
   // Computes all k pieces from exactly k blocks of `length` bytes with distinct numbers, in any
-  // order; Errc::bad_argument otherwise. `pieces`: k pointers; a piece may not overlap a block.
+  // order; Errc::bad_argument otherwise. `pieces`: k pointers, null for a piece that is not wanted;
+  // a piece may not overlap a block. Pieces that are among the blocks cost a copy, the others
+  // their share of the arithmetic.
   Result<> decode(std::span<const unsigned> numbers, std::span<const std::uint8_t* const> blocks,
                   std::span<std::uint8_t* const> pieces, std::size_t length) const;
 
