@@ -4,10 +4,10 @@
 // Every key and secret derived from another one, each a tagged hash with a tag of its own
 // (spec/immutable 1.5 and 2, spec/mutable 1.3 and 1.4, spec/storage 6).
 
+#include "grid/base/result.h"
 #include "grid/caps/storage_index.h"
 #include "grid/crypto/hash.h"
 #include "grid/crypto/secret.h"
-#include "grid/base/result.h"
 
 namespace lafs::grid {
 
@@ -42,6 +42,8 @@ Secret32 write_enabler(const Key16& write_key, const LeaseSeed& server);
 // --- directories: how a child's write cap is hidden from readers of the directory
 std::array<std::uint8_t, 16> child_salt(std::string_view child_write_cap);
 Key16 child_key(ByteView salt16, const Key16& directory_write_key);
+// Over salt || ciphertext. Like HMAC-SHA-256, but the key is not padded (spec/mutable 8.3).
+Hash32 child_mac(const Key16& key, ByteView data);
 
 // --- leases
 struct LeaseSecrets {
