@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Between POSIX attributes and what a directory entry says about them.
+
+#include "cache/cached_client.h"
+#include "frontends/fs/types.h"
+
+namespace lafs::fs {
+
+timespec wall_clock_now();
+
+// The kind of an entry: what its metadata says as far as its cap allows it.
+Kind kind_of(const cache::Child& child);
+
+// The facts of an entry, with the times of the link where our own are missing (another client made
+// the entry, or rewrote it).
+cache::PosixFacts facts_of(const cache::Child& child);
+
+// Bytes in the object behind a cap; 0 when the cap does not say.
+std::uint64_t size_of(const cache::Cap& cap);
+
+}  // namespace lafs::fs

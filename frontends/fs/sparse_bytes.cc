@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "frontends/fs/sparse_bytes.h"
+
+namespace lafs::fs {
+
+Bytes SparseBytes::read(std::uint64_t offset, std::uint64_t length) const {
+  if (offset >= size_) return {};
+  Bytes out(std::min(length, size_ - offset));
+  const std::uint64_t end = offset + out.size();
+  for (auto it = chunks_.lower_bound(offset / chunk_size); it != chunks_.end(); ++it) {
+    const std::uint64_t base = it->first * chunk_size;
+    if (base >= end) break;
+    const std::uint64_t from = std::max(base, offset);
+    const std::uint64_t to = std::min(base + it->second.size(), end);
+    if (from < to) std::memcpy(&out[from - offset], &it->second[from - base], to - from);
+  }
+  return out;
+}
+
+void SparseBytes::write(std::uint64_t offset, ByteView data) {
+  while (!data.empty()) {
+    const std::uint64_t at = offset % chunk_size;
+    const auto part = data.first(std::min<std::uint64_t>(data.size(), chunk_size - at));
+    auto& chunk = chunks_[offset / chunk_size];
+    if (chunk.size() < at + part.size()) {
+      stored_ += at + part.size() - chunk.size();
+      chunk.resize(at + part.size());
+    }
+    std::memcpy(&chunk[at], part.data(), part.size());
+    offset += part.size();
+    data = data.subspan(part.size());
+    size_ = std::max(size_, offset);
+  }
+}
+
+void SparseBytes::resize(std::uint64_t size) {
+  size_ = size;
+  const auto first_gone = chunks_.lower_bound(ceil_div(size, chunk_size));
+  for (auto it = first_gone; it != chunks_.end(); ++it) stored_ -= it->second.size();
+  chunks_.erase(first_gone, chunks_.end());
+  if (const auto last = chunks_.find(size / chunk_size);
+      last != chunks_.end() && last->second.size() > size % chunk_size) {
+    stored_ -= last->second.size() - size % chunk_size;
+    last->second.resize(size % chunk_size);
+  }
+}
+
+}  // namespace lafs::fs
