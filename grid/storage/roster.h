@@ -40,6 +40,7 @@ class Roster {
 
 // The seed that orders a server: the announced one, else the key in a "v0-" id, else
 // SHA-256(id).
-Bytes permutation_seed(std::string_view server_id, std::optional<std::string_view> announced_base32);
+Bytes permutation_seed(std::string_view server_id,
+                       std::optional<std::string_view> announced_base32);
 
 }  // namespace lafs::grid::storage
