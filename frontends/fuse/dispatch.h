@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The kernel's requests as calls of a Filesystem: one small coroutine each, which answers whenever
+// the Filesystem does. libfuse calls the functions of operations() with the Dispatch as user data;
+// names, payloads and fuse_file_info die when such a function returns, so all is copied first.
+//
+// Requests may end in another order than they came. What changes one inode's size is kept in order
+// by the kernel (it holds the inode's lock) as far as this mount is concerned; between frontends it
+// is the Filesystem's business.
+
+#include "frontends/fuse/held.h"
+#include "frontends/fuse/payload.h"
+#include "frontends/fuse/raw_request.h"
+#include "frontends/fuse/reply.h"
+
+struct fuse_lowlevel_ops;
+struct fuse_file_info;
+
+namespace lafs::fuse {
+
+class Dispatch {
+ public:
+  Dispatch(asio::any_io_executor executor, fs::Filesystem& filesystem, Timeouts timeouts);
+
+  static const fuse_lowlevel_ops& operations();
+
+  // Around each request: what it looks like, and the buffer it is in (which a write may keep).
+  void begin(Buffer buffer, ByteView request);
+  Buffer end() { return std::move(current_); }
+  void amend(std::span<iovec> answer) { raw_.amend(answer); }
+  BufferPool& buffers() { return buffers_; }
+
+  // INIT has been answered.
+  bool initialised() const { return initialised_; }
+
+  // True when no further request should be taken before wait_one() has returned.
+  bool full() const;
+  Task<> wait_one() { return running_.wait_one(); }
+  void cancel() { running_.cancel(); }
+  // Waits for all requests, then gives back what the kernel held. The connection must have ended.
+  Task<> close();
+
+ private:
+  friend struct Callbacks;
+
+  Reply reply(fuse_req* request, const char* operation) { return {request, operation, timeouts_}; }
+  void spawn(Task<> task) { running_.spawn(std::move(task)); }
+  Payload keep(ByteView bytes);
+
+  // dispatch_names.cc
+  void answer_entry(Reply reply, const Result<fs::Attributes>& made);
+  Task<> lookup(Reply reply, fs::NodeId parent, std::string name);
+  Task<> getattr(Reply reply, fs::NodeId node);
+  Task<> setattr(Reply reply, fs::NodeId node, fs::Changes changes,
+                 std::optional<fs::HandleId> handle, bool clears_set_id);
+  Task<> readlink(Reply reply, fs::NodeId node);
+  Task<> mknod(Reply reply, fs::NodeId parent, std::string name, std::uint32_t mode,
+               fs::Caller caller);
+  Task<> mkdir(Reply reply, fs::NodeId parent, std::string name, std::uint32_t mode,
+               fs::Caller caller);
+  Task<> symlink(Reply reply, fs::NodeId parent, std::string name, std::string target,
+                 fs::Caller caller);
+  Task<> unlink(Reply reply, fs::NodeId parent, std::string name);
+  Task<> rmdir(Reply reply, fs::NodeId parent, std::string name);
+  Task<> rename(Reply reply, fs::NodeId parent, std::string name, fs::NodeId new_parent,
+                std::string new_name, fs::RenameMode mode);
+  Task<> opendir(Reply reply, fs::NodeId node);
+  Task<> readdir(Reply reply, fs::NodeId node, fs::HandleId handle, std::size_t size,
+                 std::uint64_t offset, bool plus);
+  Task<> releasedir(Reply reply, fs::HandleId handle);
+  Task<> fsyncdir(Reply reply, fs::NodeId node);
+  Task<> statfs(Reply reply);
+
+  // dispatch_files.cc
+  Task<> clear_set_id(fs::NodeId node);
+  Task<> create(Reply reply, fs::NodeId parent, std::string name, std::uint32_t mode, int flags,
+                fs::Caller caller);
+  Task<> open(Reply reply, fs::NodeId node, int flags, bool clears_set_id);
+  Task<> read(Reply reply, fs::HandleId handle, std::uint64_t offset, std::size_t size);
+  Task<> write(Reply reply, fs::NodeId node, fs::HandleId handle, std::uint64_t offset,
+               Payload payload, bool from_page_cache, bool clears_set_id);
+  Task<Result<>> write_in_place(fs::NodeId node, std::uint64_t offset, ByteView data);
+  Task<> flush(Reply reply, fs::HandleId handle);
+  Task<> fsync(Reply reply, fs::HandleId handle, bool data_only);
+  Task<> release(Reply reply, fs::HandleId handle);
+  Task<> getxattr(Reply reply, fs::NodeId node, std::string name, std::size_t size);
+  Task<> listxattr(Reply reply, fs::NodeId node, std::size_t size);
+  Task<> setxattr(Reply reply, fs::NodeId node, std::string name, Bytes value, int flags);
+  Task<> removexattr(Reply reply, fs::NodeId node, std::string name);
+
+  fs::Filesystem& filesystem_;
+  Timeouts timeouts_;
+  Held held_;
+  BufferPool buffers_;
+  RawRequest raw_;
+  Buffer current_;
+  std::uint64_t payload_bytes_ = 0;  // of the writes in flight
+  bool initialised_ = false;
+  TaskGroup running_;
+};
+
+}  // namespace lafs::fuse

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What the kernel holds of a Filesystem through one mount: references and handles. An unmount
+// does not send them back, and other frontends go on using the same Filesystem, so this account is
+// what returns them. It also keeps FORGET and RELEASE from giving back what was not taken.
+
+#include <unordered_map>
+
+#include "frontends/fs/filesystem.h"
+
+namespace lafs::fuse {
+
+class Held {
+ public:
+  explicit Held(fs::Filesystem& filesystem) : filesystem_(filesystem) {}
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+
+  // The kernel has been given one more reference.
+  void reference(fs::NodeId node) { ++references_[node.value]; }
+  // The kernel gives references back.
+  void forget(fs::NodeId node, std::uint64_t references);
+
+  enum class HandleKind : std::uint8_t { file, append, directory };
+  void opened(fs::HandleId handle, HandleKind kind) { handles_.emplace(handle.value, kind); }
+  // True when a write at an offset would go to the end instead.
+  bool appends(fs::HandleId handle) const;
+  // False when the handle is not held (any more): then there is nothing to release.
+  bool closed(fs::HandleId handle) { return handles_.erase(handle.value) > 0; }
+
+  // Returns everything. Nobody may use the rest meanwhile.
+  Task<> give_back_all();
+
+ private:
+  fs::Filesystem& filesystem_;
+  std::unordered_map<std::uint64_t, std::uint64_t> references_;
+  std::unordered_map<std::uint64_t, HandleKind> handles_;
+};
+
+}  // namespace lafs::fuse

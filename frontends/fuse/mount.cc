@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "frontends/fuse/mount.h"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cassert>
+#include <thread>
+
+#include "frontends/fuse/dispatch.h"
+#include "frontends/fuse/mountpoint.h"
+#include "frontends/fuse/session.h"
+#include "grid/base/log.h"
+
+namespace lafs::fuse {
+
+namespace {
+
+constexpr std::string_view mount_type = "fuse.lafs";
+// Requests taken before other tasks of this thread have a turn.
+constexpr int batch = 32;
+
+std::vector<std::string> option_words(const MountOptions& options) {
+  std::vector<std::string> words{"fsname=" + options.source, "subtype=lafs"};
+  if (options.default_permissions) words.emplace_back("default_permissions");
+  if (options.allow_other) words.emplace_back("allow_other");
+  if (options.read_only) words.emplace_back("ro");
+  words.insert(words.end(), options.extra.begin(), options.extra.end());
+  return words;
+}
+
+// On its own thread: an unmount may wait for dirty pages, which we are to write.
+void unmount_ours(const std::string& mountpoint, const std::optional<MountEntry>& ours) {
+  const auto there = mounted_at(mountpoint);
+  if (there && (!ours || *there == *ours)) {
+    if (auto done = unmount(mountpoint, true); done) return;
+  }
+  // Gone already, or something else was mounted over it: then it can only be cut off.
+  if (ours) sever_connection(*ours);
+}
+
+}  // namespace
+
+struct Mount::State {
+  State(asio::any_io_executor executor, fs::Filesystem& filesystem, MountOptions o)
+      : options(std::move(o)),
+        dispatch(executor, filesystem, options.timeouts),
+        descriptor(executor),
+        control(executor) {}
+
+  MountOptions options;
+  std::string mountpoint;
+  Dispatch dispatch;
+  std::unique_ptr<Session> session;
+  asio::posix::stream_descriptor descriptor;  // the session's, which closes it
+  std::optional<MountEntry> entry;            // none when /proc is not there
+  std::thread unmounting;
+  TaskGroup control;
+  bool stopping = false;
+  bool given_up = false;  // stop_grace is over
+  bool ended = false;     // the kernel has no more requests
+
+  // Takes what is there, up to a batch. True when there was something.
+  bool take_requests() {
+    for (int i = 0; i < batch; ++i) {
+      const auto step = session->step();
+      if (step == Session::Step::ended) ended = true;
+      if (step != Session::Step::request) return i > 0;
+      if (dispatch.full()) return true;
+    }
+    return true;
+  }
+
+  Task<> give_up_later() {
+    co_await sleep_for(options.stop_grace);
+    const bool called_off = co_await stop_requested();
+    if (called_off) co_return;
+    log::warning("fuse: files are still open at " + mountpoint + ": cutting them off");
+    given_up = true;
+    if (entry) sever_connection(*entry);
+    dispatch.cancel();
+    boost::system::error_code ignored;
+    descriptor.cancel(ignored);
+  }
+};
+
+Mount::Mount(asio::any_io_executor executor) : executor_(std::move(executor)) {}
+
+Mount::~Mount() {
+  if (!state_) return;
+  state_->descriptor.release();
+  state_->session.reset();
+  if (state_->unmounting.joinable()) state_->unmounting.join();
+}
+
+Result<> Mount::start(fs::Filesystem& filesystem, const std::string& mountpoint,
+                      MountOptions options) {
+  assert(!state_ && "a Mount is started once");
+  TRY(where, prepare_mountpoint(mountpoint, mount_type));
+  auto state = std::make_unique<State>(executor_, filesystem, std::move(options));
+  TRY(session, Session::start(state->dispatch, where, option_words(state->options)));
+  state->mountpoint = std::move(where);
+  state->session = std::move(session);
+  state->entry = mounted_at(state->mountpoint);
+  state->descriptor.assign(state->session->descriptor());
+  state_ = std::move(state);
+  return {};
+}
+
+Task<> Mount::serve() {
+  auto& s = *state_;
+  const bool spins = std::thread::hardware_concurrency() > 1;
+  bool read_ahead_set = false;
+  auto last_request = Clock::now();
+  while (!s.ended && !s.given_up) {
+    const bool asked_to_stop = co_await stop_requested();
+    if (asked_to_stop) stop();
+    if (s.dispatch.full()) {
+      co_await s.dispatch.wait_one();
+      continue;
+    }
+    const bool some = s.take_requests();
+    if (s.ended) break;
+    if (!read_ahead_set && s.dispatch.initialised()) {
+      // Not before: the answer to INIT lowers it to what the kernel started with.
+      read_ahead_set = true;
+      if (s.entry && ::geteuid() == 0) set_read_ahead(*s.entry, s.options.read_ahead_kib);
+    }
+    const auto now = Clock::now();
+    if (some) last_request = now;
+    if (some || (spins && now - last_request < s.options.spin)) {
+      // Waking from epoll on another CPU costs more than most requests: the next one is close.
+      co_await asio::post(executor_, asio::use_awaitable);
+      continue;
+    }
+    co_await s.descriptor.async_wait(asio::posix::stream_descriptor::wait_read,
+                                     asio::as_tuple(asio::use_awaitable));
+    last_request = Clock::now();
+  }
+  s.control.cancel();
+  co_await s.control.join();
+  co_await s.dispatch.close();
+  s.descriptor.release();
+  s.session.reset();
+  if (s.unmounting.joinable()) s.unmounting.join();  // nothing is left that it could wait for
+}
+
+void Mount::stop() {
+  auto& s = *state_;
+  if (s.stopping) return;
+  s.stopping = true;
+  if (s.ended || !s.session) return;
+  s.unmounting = std::thread(unmount_ours, s.mountpoint, s.entry);
+  s.control.spawn(s.give_up_later());
+}
+
+const std::string& Mount::mountpoint() const { return state_->mountpoint; }
+
+}  // namespace lafs::fuse
