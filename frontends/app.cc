@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "frontends/app.h"
+
+#include "frontends/cli/commands.h"
+
+namespace lafs {
+
+int run_app(int argc, char** argv) {
+  cli::Commands commands;
+  cli::add_storage_commands(commands);
+  cli::add_grid_commands(commands);
+  return commands.run(argc, argv);
+}
+
+}  // namespace lafs

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// lafs serve storage: one storage server from a node directory.
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+
+#include "frontends/cli/commands.h"
+#include "frontends/cli/local_grid.h"
+#include "frontends/cli/output.h"
+#include "grid/base/log.h"
+#include "grid/storage_service.h"
+
+namespace lafs::cli {
+
+namespace {
+
+struct ServeStorage {
+  std::string address;
+};
+
+Task<Result<Exit>> serve_storage(Io io, const Globals& globals, const ServeStorage& options) {
+  std::signal(SIGPIPE, SIG_IGN);
+  std::optional<grid::Endpoint> address;
+  if (!options.address.empty()) {
+    CO_TRY(parsed, grid::Endpoint::parse(options.address));
+    if (!parsed.port) co_return fail(Errc::bad_argument, "--addr needs a port other than 0");
+    address = parsed;
+  }
+  CO_TRY(node, grid::NodeDir::open(globals.node_path()));
+  if (!node.warning().empty()) log::warning(node.warning());
+  if (!node.storage().enabled) {
+    co_return fail(Errc::bad_config,
+                   node.config().where("storage", "enabled") + ": [storage] enabled is false");
+  }
+  CO_TRY(lock, take_server_lock(node.path()));
+  CO_TRY(who, grid::StorageNode::prepare(node, address));
+  // For the operator: what clients of this server put into their servers.yaml.
+  CO_TRY_DO(grid::replace_file(node.private_path("storage.yaml"),
+                               grid::format_servers({who.announcement}), grid::private_file));
+  CO_TRY(service, co_await grid::StorageService::start(io.executor, io.pool, node, who));
+  log::info("serving " + node.storage().directory.string() + " as " + who.announcement.id);
+  print("storage server " + who.announcement.id + "\nits entry for servers.yaml is in " +
+        node.private_path("storage.yaml").string() + "\n");
+  if (auto printed = finish_output(); !printed) log::info("nobody reads standard output");
+  co_await wait_for_stop();
+  log::info("stopping");
+  co_await service->close();
+  co_return Exit::ok;
+}
+
+}  // namespace
+
+void add_storage_commands(Commands& commands) {
+  auto* command = commands.add("serve storage", "Run one storage server from a node directory");
+  auto options = std::make_shared<ServeStorage>();
+  command
+      ->add_option("--addr", options->address,
+                   "Listen here and announce it, instead of tub.port and tub.location in tahoe.cfg")
+      ->type_name("HOST:PORT");
+  commands.on_io(command, [&commands, options](Io io) {
+    return serve_storage(io, commands.globals(), *options);
+  });
+}
+
+}  // namespace lafs::cli
