@@ -10,6 +10,7 @@
 
 #include "grid/base/offload.h"
 #include "grid/directory/metadata.h"
+#include "grid/directory/names.h"
 #include "grid/mutable/mutable_file.h"
 
 namespace lafs::grid {
@@ -105,8 +106,5 @@ class Directory {
 // The contents of an immutable directory; as a literal cap when at most 55 bytes, else to be
 // stored as an ordinary immutable file. Errc::bad_cap for a child that is not deeply immutable.
 Result<Bytes> pack_immutable(const std::vector<Child>& children);
-
-// The NFC form of a name. Errc::bad_name when it is not UTF-8.
-Result<std::string> normalise_name(std::string_view name);
 
 }  // namespace lafs::grid

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// One file's slot on all servers: what the coroutines that ask, read and write it share.
+
+#include <set>
+
+#include "grid/base/offload.h"
+#include "grid/base/task.h"
+#include "grid/mutable/servermap.h"
+#include "grid/storage/roster.h"
+
+namespace lafs::grid {
+
+// Tells servers about their damaged shares, in the background and once each. close() first.
+class CorruptionReports {
+ public:
+  explicit CorruptionReports(asio::any_io_executor executor) : group_(std::move(executor)) {}
+
+  void send(const storage::KnownServer& server, StorageIndex si, ShareNo number, std::string reason,
+            Duration deadline);
+  // Gives up what is not delivered yet.
+  Task<> close();
+
+ private:
+  TaskGroup group_;
+  std::set<std::pair<std::string, ShareNo>> told_;
+};
+
+struct Slot {
+  asio::any_io_executor executor;
+  Pool& pool;
+  CorruptionReports& reports;
+  SignatureCheck& signatures;
+  StorageIndex si;
+  std::vector<storage::KnownServer> servers;  // in permuted order; ServerNo counts in it
+  Duration deadline{};
+  Duration patience{};
+
+  storage::Server& server(ServerNo no) const { return *servers[no.value].server; }
+  std::string name(ServerNo no) const { return servers[no.value].name(); }
+  void report(SharePlace place, std::string reason) const {
+    reports.send(servers[place.server.value], si, place.number, std::move(reason), deadline);
+  }
+};
+
+}  // namespace lafs::grid
