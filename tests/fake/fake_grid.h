@@ -15,7 +15,7 @@ namespace lafs::grid::fake {
 struct GridOptions {
   std::size_t servers = 10;
   // The call (over all servers, from 0) that fails.
-  std::optional<std::uint64_t> fail_at;
+  std::optional<std::uint64_t> fail_at{};
   Lost lost = Lost::request;
 };
 

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Which share of which server to ask next (spec/immutable 9.4, with the deviations of 15). Plain:
+// told what was found and how requests went, with the time passed in.
+//
+// Healthy shares are used first: those of servers with the fewest requests for this segment, then
+// of the quickest servers. Servers that were slow come after all others. Shares that failed or lied
+// are put aside; they get another chance only when nothing else is left to be found, and never for
+// a segment that they have failed at.
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "grid/base/task.h"
+#include "grid/immutable/placement.h"
+
+namespace lafs::grid {
+
+struct ShareId {
+  ServerNo server = 0;
+  ShareNo number;
+  auto operator<=>(const ShareId&) const = default;
+};
+
+// The state of fetching one segment: k blocks of distinct numbers are wanted.
+class SegmentFetch {
+ public:
+  explicit SegmentFetch(std::uint64_t k) : k_(k) {}
+
+  void started(ShareId id, TimePoint now) { active_[id] = now; }
+  void succeeded(ShareId id);
+  void failed(ShareId id);
+  // Requests that have waited longer than `patience` stop counting, so that others are started in
+  // their place; their answers are still welcome. Returns those that became overdue by this call.
+  std::vector<ShareId> check_overdue(TimePoint now, Duration patience);
+  // When check_overdue has something to do next.
+  TimePoint next_check(Duration patience) const;
+
+  bool enough() const { return have_.size() >= k_; }
+  // Distinct numbers that are here or on their way in good time.
+  bool covered() const { return promised().size() >= k_; }
+  bool idle() const { return active_.empty(); }
+  std::size_t active_on(ServerNo server) const;
+  // Not asked for this segment yet, and its number is neither here nor promised.
+  bool wants(ShareId id) const;
+
+ private:
+  std::set<ShareNo> promised() const;
+
+  std::uint64_t k_;
+  std::set<ShareNo> have_;
+  std::map<ShareId, TimePoint> active_;  // overdue ones included
+  std::set<ShareId> overdue_;            // a subset of active_
+  std::set<ShareId> failed_;
+};
+
+struct ChooserLimits {
+  // For an answer, before another server is asked as well: until the first answers are in, and the
+  // bounds of what is learnt from them (three times the median).
+  Duration patience = std::chrono::seconds(1);
+  Duration least_patience = std::chrono::milliseconds(200);
+  Duration most_patience = std::chrono::seconds(5);
+  Duration retry_after = std::chrono::seconds(5);  // for errors of the network
+};
+
+class ShareChooser {
+ public:
+  explicit ShareChooser(ChooserLimits limits = {}) : limits_(limits) {}
+
+  // --- learns
+  void found(ShareId id, Duration round_trip);
+  void answered(ServerNo server, Duration took);
+  void overdue(ServerNo server);
+  void failed(ShareId id, const Error& error, TimePoint now);
+
+  // --- decides
+  // Nothing when the segment is covered, or no share is left that may be asked. `last_resort`:
+  // nothing more will be found, so those that failed may try again.
+  std::optional<ShareId> next(const SegmentFetch& fetch, TimePoint now, bool last_resort) const;
+  Duration patience() const;
+
+  std::size_t distinct_numbers() const;
+  // For messages: every share found, and what was wrong with it (empty: nothing).
+  std::vector<std::pair<ShareId, std::string>> shares() const;
+
+ private:
+  enum class Health : std::uint8_t { good, failed, lied };
+  struct Share {
+    Health health = Health::good;
+    TimePoint retry_at;
+    std::string complaint;
+  };
+  struct Speed {
+    Duration average{};
+    bool slow = false;
+  };
+
+  ChooserLimits limits_;
+  std::map<ShareId, Share> shares_;
+  std::map<ServerNo, Speed> servers_;
+  std::vector<Duration> recent_;  // the last answers' times, a ring
+  std::size_t recent_at_ = 0;
+};
+
+}  // namespace lafs::grid

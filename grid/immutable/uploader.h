@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Puts one file on the grid (spec/immutable 10): a literal cap for up to 55 bytes, else n shares
+// placed by servers of happiness. Either enough servers hold complete shares and the cap is
+// returned, or nothing half-written is left on any server that can be reached.
+
+#include <functional>
+
+#include "grid/base/offload.h"
+#include "grid/caps/cap.h"
+#include "grid/immutable/encoder.h"
+#include "grid/immutable/share_writer.h"
+#include "grid/storage/roster.h"
+
+namespace lafs::grid {
+
+constexpr std::uint64_t max_literal_size = 55;
+
+// `done` of `total` bytes of plaintext have been encoded and taken over for sending.
+using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
+
+struct UploadLimits {
+  Duration survey = std::chrono::seconds(15);  // for a server to say what it has
+  // When enough servers to be happy have answered, the others get this much longer, or twice the
+  // time that it took until then.
+  Duration stragglers = std::chrono::seconds(1);
+  Duration allocate = std::chrono::seconds(15);
+  SendLimits send;
+};
+
+struct UploadContext {
+  const storage::Roster& roster;
+  Pool& pool;
+  Secret32 lease_secret;  // the node's: "private/secret"
+  Encoding encoding;
+  Bytes convergence_secret;  // the node's: "private/convergence"
+  Progress progress{};
+  UploadLimits limits{};
+};
+
+struct UploadReport {
+  std::uint64_t happiness = 0;
+  std::size_t shares_sent = 0;
+  std::size_t shares_found = 0;  // distinct numbers that some server had already
+  std::uint64_t bytes_sent = 0;
+  std::map<ShareNo, std::set<std::string>> servers;  // ids of those that hold each share now
+};
+
+struct UploadResult {
+  Cap cap;
+  UploadReport report;
+};
+
+// `source` and what `context` refers to outlive the task. With `key` the file is encrypted under
+// that key (random-key mode, or a key from elsewhere); without, the key comes from the contents.
+// Errc::unhappy and Errc::no_servers say which servers were the trouble.
+Task<Result<UploadResult>> upload(UploadContext context, const Source& source,
+                                  std::optional<Key16> key = std::nullopt);
+
+}  // namespace lafs::grid
