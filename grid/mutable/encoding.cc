@@ -130,10 +130,9 @@ Result<Bytes> decode_version(const ShareHeader& header, std::span<const Numbered
   TRY(codec, Codec::make(static_cast<unsigned>(g.k), static_cast<unsigned>(g.n)));
   std::vector<unsigned> numbers;
   for (const auto& s : shares) {
-    if (s.share.size() < header.offsets().end) return fail(Errc::corrupt, "share is cut");
     numbers.push_back(static_cast<unsigned>(s.number.value));
   }
-  Bytes plaintext(g.data_length);
+  Bytes plaintext;  // grows with what is really there
   Bytes decoded;
   std::vector<const std::uint8_t*> blocks(g.k);
   std::vector<std::uint8_t*> pieces(g.k);
@@ -141,13 +140,15 @@ Result<Bytes> decode_version(const ShareHeader& header, std::span<const Numbered
     const auto length = g.block_length(s);
     decoded.resize(g.k * length);
     for (std::size_t i = 0; i < g.k; ++i) {
-      blocks[i] = block_of(header, shares[i].share, s).data();
+      const auto block = block_of(header, shares[i].share, s);
+      if (block.size() != length) return fail(Errc::corrupt, "a share is cut");
+      blocks[i] = block.data();
       pieces[i] = decoded.data() + i * length;
     }
     TRY_DO(codec->decode(numbers, blocks, pieces, length));
-    AesCtr(data_key(salt_of(header, shares[0].share, s), read_key))
-        .process(ByteView(decoded).first(g.segment_length(s)),
-                 MutableBytes(plaintext).subspan(s * g.segment_size, g.segment_length(s)));
+    decoded.resize(g.segment_length(s));
+    AesCtr(data_key(salt_of(header, shares[0].share, s), read_key)).process(decoded);
+    append(plaintext, decoded);
   }
   return plaintext;
 }

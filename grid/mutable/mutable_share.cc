@@ -260,13 +260,18 @@ Result<> check_body(const ShareHeader& header, ByteView share, ShareNo number) {
   if (number.value >= g.n) return fail(Errc::corrupt, "mutable share: its number is not below n");
   const auto chain = slice(share, o.share_hash_chain, header.chain_size());
   const auto tree = slice(share, o.block_hash_tree, header.tree_size());
-  if (!chain || !tree || o.end > share.size()) {
+  const auto segments = g.segments();
+  const auto data_end = segments == 0 ? o.share_data
+                                      : header.segment_offset(segments - 1) + header.salt_size() +
+                                            g.block_length(segments - 1);
+  // A private key that is cut off behind the data of SDMF does not keep anybody from reading.
+  if (!chain || !tree || data_end > share.size()) {
     return fail(Errc::corrupt, "mutable share: shorter than its header says");
   }
   // Everything below is bounded by the bytes that are really there.
   std::vector<Hash32> leaves;
-  leaves.reserve(g.segments());
-  for (std::uint64_t i = 0; i < g.segments(); ++i) {
+  leaves.reserve(segments);
+  for (std::uint64_t i = 0; i < segments; ++i) {
     leaves.push_back(
         block_hash(header.format(), salt_of(header, share, i), block_of(header, share, i)));
   }
