@@ -38,8 +38,8 @@ struct WriteProgress {
 struct TestVector {
   std::uint64_t offset = 0;
   std::uint64_t size = 0;
-  Bytes
-      specimen;  // equal to the bytes at offset (reads past the end are cut), or nothing is written
+  // Equal to the bytes at offset (reads past the end are cut), or nothing is written.
+  Bytes specimen;
 };
 struct WriteVector {
   std::uint64_t offset = 0;

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "grid/server/disk.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace lafs::grid::storage {
+
+namespace {
+
+constexpr std::size_t copy_piece = 1 << 20;
+
+std::unexpected<Error> last_error(std::string_view doing, const std::filesystem::path& path) {
+  return std::unexpected(disk_error(doing, path, errno));
+}
+
+bool fits_off_t(std::uint64_t offset, std::uint64_t length) {
+  constexpr auto limit = static_cast<std::uint64_t>(INT64_MAX);
+  return offset <= limit && length <= limit - offset;
+}
+
+Result<> write_all(int fd, std::uint64_t offset, ByteView data, const std::filesystem::path& path) {
+  if (!fits_off_t(offset, data.size())) return std::unexpected(disk_error("writing", path, EFBIG));
+  while (!data.empty()) {
+    const auto n = ::pwrite(fd, data.data(), data.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return last_error("writing", path);
+    data = data.subspan(static_cast<std::size_t>(n));
+    offset += static_cast<std::uint64_t>(n);
+  }
+  return {};
+}
+
+}  // namespace
+
+Error disk_error(std::string_view doing, const std::filesystem::path& path, int error) {
+  Errc code = Errc::io;
+  switch (error) {
+    case ENOENT:
+      code = Errc::not_found;
+      break;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      code = Errc::access_denied;
+      break;
+    case ENOSPC:
+    case EDQUOT:
+      code = Errc::no_space;
+      break;
+    case EFBIG:
+      code = Errc::too_large;
+      break;
+    default:
+      break;
+  }
+  return {code, std::string(doing) + " " + path.string() + ": " + std::strerror(error)};
+}
+
+Result<File> File::open(const std::filesystem::path& path, bool writable) {
+  const int fd = ::open(path.c_str(), (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+  if (fd < 0) return last_error("opening", path);
+  return File(fd, path);
+}
+
+File::File(File&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)) {}
+
+File& File::operator=(File&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  std::swap(path_, other.path_);
+  return *this;
+}
+
+File::~File() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+Result<std::uint64_t> File::size() const {
+  struct stat facts{};
+  if (::fstat(fd_, &facts) != 0) return last_error("looking at", path_);
+  if (!S_ISREG(facts.st_mode)) return fail(Errc::corrupt, path_.string() + " is not a file");
+  return static_cast<std::uint64_t>(facts.st_size);
+}
+
+Result<std::size_t> File::read(std::uint64_t offset, MutableBytes to) const {
+  std::size_t done = 0;
+  if (!fits_off_t(offset, to.size())) return std::size_t{0};
+  while (done < to.size()) {
+    const auto n =
+        ::pread(fd_, to.data() + done, to.size() - done, static_cast<off_t>(offset + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return last_error("reading", path_);
+    if (n == 0) break;
+    done += static_cast<std::size_t>(n);
+  }
+  return done;
+}
+
+Result<> File::read_exactly(std::uint64_t offset, MutableBytes to) const {
+  TRY(n, read(offset, to));
+  if (n < to.size()) return fail(Errc::corrupt, path_.string() + " ends too early");
+  return {};
+}
+
+Result<bool> File::read_cached(std::uint64_t offset, MutableBytes to) const {
+  if (!fits_off_t(offset, to.size())) return false;
+  iovec part{to.data(), to.size()};
+  const auto n = ::preadv2(fd_, &part, 1, static_cast<off_t>(offset), RWF_NOWAIT);
+  return n >= 0 && static_cast<std::size_t>(n) == to.size();
+}
+
+Disk::Disk(bool durable, std::function<bool(std::string_view)> allow_step)
+    : durable_(durable), allow_step_(std::move(allow_step)) {}
+
+Result<> Disk::step(std::string_view name) {
+  if (!allow_step_) return {};
+  if (!dead_ && allow_step_(name)) return {};
+  dead_ = true;
+  return fail(Errc::io, "stopped before " + std::string(name));
+}
+
+Result<File> Disk::create(const std::filesystem::path& path) {
+  TRY_DO(step("create"));
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0) return last_error("creating", path);
+  return File(fd, path);
+}
+
+Result<> Disk::write(const File& file, std::uint64_t offset, ByteView data) {
+  TRY_DO(step("write"));
+  return write_all(file.fd_, offset, data, file.path_);
+}
+
+Result<> Disk::resize(const File& file, std::uint64_t size) {
+  TRY_DO(step("resize"));
+  if (!fits_off_t(size, 0)) return std::unexpected(disk_error("resizing", file.path_, EFBIG));
+  if (::ftruncate(file.fd_, static_cast<off_t>(size)) != 0)
+    return last_error("resizing", file.path_);
+  return {};
+}
+
+Result<> Disk::copy(const File& from, const File& to) {
+  TRY_DO(step("copy"));
+  TRY(size, from.size());
+  if (::ftruncate(to.fd_, static_cast<off_t>(size)) != 0) return last_error("resizing", to.path_);
+  Bytes buffer;
+  for (off_t at = 0; at < static_cast<off_t>(size);) {
+    at = ::lseek(from.fd_, at, SEEK_DATA);
+    if (at < 0 && errno == ENXIO) break;  // only a hole is left
+    if (at < 0) return last_error("reading", from.path_);
+    const off_t end = ::lseek(from.fd_, at, SEEK_HOLE);
+    if (end < 0) return last_error("reading", from.path_);
+    while (at < end) {
+      buffer.resize(static_cast<std::size_t>(std::min<off_t>(end - at, copy_piece)));
+      const auto offset = static_cast<std::uint64_t>(at);
+      TRY(n, from.read(offset, buffer));
+      if (n == 0) break;
+      TRY_DO(write_all(to.fd_, offset, ByteView(buffer).first(n), to.path_));
+      at += static_cast<off_t>(n);
+    }
+  }
+  return {};
+}
+
+Result<> Disk::sync(const File& file) {
+  TRY_DO(step("sync"));
+  if (durable_ && ::fdatasync(file.fd_) != 0) return last_error("syncing", file.path_);
+  return {};
+}
+
+Result<> Disk::rename(const std::filesystem::path& from, const std::filesystem::path& to) {
+  TRY_DO(step("rename"));
+  if (::rename(from.c_str(), to.c_str()) != 0) return last_error("renaming to", to);
+  return {};
+}
+
+Result<> Disk::remove(const std::filesystem::path& path) {
+  TRY_DO(step("remove"));
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return last_error("removing", path);
+  return {};
+}
+
+Result<> Disk::make_directories(const std::filesystem::path& root,
+                                const std::filesystem::path& directory) {
+  auto at = root;
+  for (const auto& part : directory.lexically_relative(root)) {
+    const auto parent = at;
+    at /= part;
+    TRY_DO(step("mkdir"));
+    if (::mkdir(at.c_str(), 0777) == 0) {
+      TRY_DO(sync_directory(parent));
+    } else if (errno != EEXIST) {
+      return last_error("creating", at);
+    }
+  }
+  return {};
+}
+
+bool Disk::remove_directory(const std::filesystem::path& directory) {
+  return step("rmdir") && ::rmdir(directory.c_str()) == 0;
+}
+
+Result<> Disk::sync_directory(const std::filesystem::path& directory) {
+  TRY_DO(step("sync directory"));
+  if (!durable_) return {};
+  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return last_error("opening", directory);
+  const int failed = ::fsync(fd);
+  const auto problem = failed ? disk_error("syncing", directory, errno) : Error{};
+  ::close(fd);
+  if (failed) return std::unexpected(problem);
+  return {};
+}
+
+}  // namespace lafs::grid::storage

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The server's hands on the disk. Reading is free; every change is one named step of a Disk, so
+// that a test can stop the world before any of them (DiskServer::Options::allow_step), and so that
+// durability is decided in one place. Runs on pool threads; one Disk may be used by several.
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+
+#include "grid/base/bytes.h"
+#include "grid/base/result.h"
+
+namespace lafs::grid::storage {
+
+// An open file. Errors name its path. Errc: not_found, access_denied, no_space, too_large, io.
+class File {
+ public:
+  static Result<File> open(const std::filesystem::path& path, bool writable = false);
+  File(File&& other) noexcept;
+  File& operator=(File&& other) noexcept;
+  ~File();
+
+  const std::filesystem::path& path() const { return path_; }
+  Result<std::uint64_t> size() const;
+  // Fills `to` from `offset`; returns how much there was before the end of the file.
+  Result<std::size_t> read(std::uint64_t offset, MutableBytes to) const;
+  // All of `to`, or Errc::corrupt when the file is too short.
+  Result<> read_exactly(std::uint64_t offset, MutableBytes to) const;
+  // As read_exactly(), if that needs no disk: false when the bytes are not in the page cache.
+  Result<bool> read_cached(std::uint64_t offset, MutableBytes to) const;
+
+ private:
+  friend class Disk;
+  File(int fd, std::filesystem::path path) : fd_(fd), path_(std::move(path)) {}
+  int fd_;
+  std::filesystem::path path_;
+};
+
+class Disk {
+ public:
+  // `durable`: whether sync() and sync_directory() do anything.
+  explicit Disk(bool durable = true, std::function<bool(std::string_view)> allow_step = {});
+
+  Result<File> create(const std::filesystem::path& path);  // readable and writable, and empty
+  Result<> write(const File& file, std::uint64_t offset, ByteView data);
+  Result<> resize(const File& file, std::uint64_t size);
+  // Makes `to`, which is empty, a copy of `from`; holes stay holes.
+  Result<> copy(const File& from, const File& to);
+  Result<> sync(const File& file);
+  Result<> rename(const std::filesystem::path& from, const std::filesystem::path& to);
+  // It is no error when there was nothing.
+  Result<> remove(const std::filesystem::path& path);
+  // Creates what is missing on the way from `root`, which exists, and makes that durable.
+  Result<> make_directories(const std::filesystem::path& root,
+                            const std::filesystem::path& directory);
+  // When it is empty; whether it was.
+  bool remove_directory(const std::filesystem::path& directory);
+  // After names in it have changed.
+  Result<> sync_directory(const std::filesystem::path& directory);
+
+ private:
+  Result<> step(std::string_view name);
+
+  bool durable_;
+  std::function<bool(std::string_view)> allow_step_;
+  std::atomic<bool> dead_ = false;  // a step was refused: nothing may happen any more
+};
+
+// errno as an Error: `doing` and the path go into the context.
+Error disk_error(std::string_view doing, const std::filesystem::path& path, int error);
+
+}  // namespace lafs::grid::storage

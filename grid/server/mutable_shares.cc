@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "grid/server/mutable_shares.h"
+
+namespace lafs::grid::storage {
+
+namespace {
+
+// A request's few numbers can ask for many times its size; no honest client reads this much so.
+constexpr std::uint64_t max_reply = std::uint64_t{256} << 20;
+
+using Slots = std::map<ShareNo, MutableSlot>;
+
+Result<Slots> open_slots(const ShareTree& tree, const StorageIndex& si,
+                         const Secret32& write_enabler) {
+  Slots slots;
+  TRY(numbers, share_numbers(tree.bucket(si)));
+  for (auto number : numbers) {
+    const auto path = tree.share(si, number);
+    TRY(file, File::open(path));
+    TRY(is_mutable, is_mutable_share(file));
+    if (!is_mutable) return fail(Errc::refused, "immutable shares are there");
+    TRY(slot, MutableSlot::open(path, true));
+    if (!(slot.write_enabler() == write_enabler)) {
+      return fail(Errc::unauthorized, "the write enabler is not the recorded one");
+    }
+    slots.emplace(number, std::move(slot));
+  }
+  return slots;
+}
+
+Result<bool> tests_pass(const Slots& slots, const ReadTestWrite& request) {
+  for (const auto& [number, change] : request.changes) {
+    const auto slot = slots.find(number);
+    for (const auto& test : change.tests) {
+      // One byte more than the specimen shows the difference as well as all of them.
+      const auto enough = std::min<std::uint64_t>(test.size, test.specimen.size() + 1);
+      Bytes actual;
+      if (slot != slots.end()) {
+        TRY(bytes, slot->second.read(test.offset, enough));
+        actual = std::move(bytes);
+      }
+      if (actual != test.specimen) return false;
+    }
+  }
+  return true;
+}
+
+Result<std::map<ShareNo, std::vector<Bytes>>> read_all(const Slots& slots,
+                                                       const std::vector<ReadVector>& reads) {
+  std::map<ShareNo, std::vector<Bytes>> out;
+  std::uint64_t total = 0;
+  for (const auto& [number, slot] : slots) {
+    auto& pieces = out[number];
+    for (const auto& read : reads) {
+      const auto rest = slot.data_length() - std::min(slot.data_length(), read.offset);
+      total += std::min(rest, read.size);
+      if (total > max_reply) return fail(Errc::too_large, "asks for more than 256 MiB at once");
+      TRY(bytes, slot.read(read.offset, read.size));
+      pieces.push_back(std::move(bytes));
+    }
+  }
+  return out;
+}
+
+// The changed share, synced, under its temporary name.
+Result<> prepare(Disk& disk, const std::filesystem::path& path, const MutableSlot* old,
+                 const ShareChange& change, const MutableSecrets& secrets,
+                 const MutableWriter& writer) {
+  TRY(slot, old ? old->copy_to(disk, path)
+                : MutableSlot::create(disk, path, writer.node_id, secrets.write_enabler));
+  for (const auto& write : change.writes) TRY_DO(slot.write(disk, write.offset, write.data));
+  if (change.new_length) TRY_DO(slot.truncate(disk, *change.new_length));
+  TRY_DO(slot.add_or_renew(disk, secrets.lease, writer.node_id, writer.expiration));
+  return disk.sync(slot.file());
+}
+
+}  // namespace
+
+Result<ReadTestWriteReply> read_test_write_on_disk(Disk& disk, const ShareTree& tree,
+                                                   const StorageIndex& si,
+                                                   const MutableSecrets& secrets,
+                                                   const ReadTestWrite& request,
+                                                   const MutableWriter& writer) {
+  TRY(slots, open_slots(tree, si, secrets.write_enabler));
+  ReadTestWriteReply reply;
+  TRY(passed, tests_pass(slots, request));
+  reply.success = passed;
+  TRY(data, read_all(slots, request.reads));
+  reply.data = std::move(data);
+  if (!reply.success) return reply;
+
+  std::vector<ShareNo> replaced;
+  std::vector<ShareNo> deleted;
+  for (const auto& [number, change] : request.changes) {
+    const auto found = slots.find(number);
+    auto* slot = found == slots.end() ? nullptr : &found->second;
+    if (change.new_length == 0) {
+      if (slot) deleted.push_back(number);
+      continue;
+    }
+    const bool shrinks = slot && change.new_length && *change.new_length < slot->data_length();
+    if (slot && change.writes.empty() && !shrinks) {
+      TRY_DO(slot->add_or_renew(disk, secrets.lease, writer.node_id, writer.expiration));
+      continue;
+    }
+    if (replaced.empty()) TRY_DO(disk.make_directories(tree.shares(), tree.bucket(si)));
+    const auto path = tree.next_share(si, number);
+    if (auto ready = prepare(disk, path, slot, change, secrets, writer); !ready) {
+      for (auto done : replaced) (void)disk.remove(tree.next_share(si, done));
+      (void)disk.remove(path);
+      if (slots.empty()) (void)disk.remove_directory(tree.bucket(si));
+      return std::unexpected(std::move(ready).error());
+    }
+    replaced.push_back(number);
+  }
+
+  for (auto number : replaced) {
+    TRY_DO(disk.rename(tree.next_share(si, number), tree.share(si, number)));
+  }
+  for (auto number : deleted) {
+    TRY_DO(disk.remove(tree.share(si, number)));
+    // What a kill may have left behind would keep the directory from going away.
+    TRY_DO(disk.remove(tree.next_share(si, number)));
+  }
+  if (replaced.empty() && deleted.empty()) return reply;
+  if (!deleted.empty() && disk.remove_directory(tree.bucket(si))) {
+    TRY_DO(disk.sync_directory(tree.bucket(si).parent_path()));
+  } else {
+    TRY_DO(disk.sync_directory(tree.bucket(si)));
+  }
+  return reply;
+}
+
+}  // namespace lafs::grid::storage

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The read-test-write of a storage index's mutable shares (spec/storage 4.8), on a pool thread. The
+// caller sees to it that nothing else touches this storage index meanwhile.
+//
+// Crash safety: a share that changes is copied to a file beside it, the copy is changed and synced
+// and then takes the share's name, so a kill at any step leaves every share as it was or as it was
+// to become. Copying costs what the share is long; mutable shares are directories, mostly short.
+// All copies are ready before the first takes its name.
+
+#include "grid/server/mutable_slot.h"
+#include "grid/server/share_tree.h"
+
+namespace lafs::grid::storage {
+
+struct MutableWriter {
+  LeaseSeed node_id{};           // ours
+  std::uint32_t expiration = 0;  // of the lease that every touched share gets
+};
+
+// Errc::refused: immutable shares are there; unauthorized: another write enabler; too_large: a
+// reply or a share beyond all bounds.
+Result<ReadTestWriteReply> read_test_write_on_disk(Disk& disk, const ShareTree& tree,
+                                                   const StorageIndex& si,
+                                                   const MutableSecrets& secrets,
+                                                   const ReadTestWrite& request,
+                                                   const MutableWriter& writer);
+
+}  // namespace lafs::grid::storage
