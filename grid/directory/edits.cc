@@ -114,7 +114,7 @@ std::vector<Child> children_of(const Entries& table) {
   for (const auto& [name, entry] : table.all()) {
     auto caps = table.caps(entry);
     if (caps.problem) {
-      log::warning("directory: left out a child: " + *caps.problem);
+      log::info("directory: left out a child: " + *caps.problem);
       continue;
     }
     out.push_back({name, std::move(caps.cap), std::move(caps.read_cap), entry.metadata});
