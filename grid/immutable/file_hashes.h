@@ -32,7 +32,7 @@ class FileHashes {
   // Errc::corrupt unless it has the hash of the cap and parses; Errc::too_large when its segments
   // are larger than we hold in memory.
   Result<> learn_ueb(ByteView bytes);
-  // Forgets the inner nodes of the ciphertext tree when they have become many.
+  // Forgets most of the ciphertext tree when it has become large. While no segment is being read.
   void trim();
 
  private:

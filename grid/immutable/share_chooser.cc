@@ -51,20 +51,19 @@ std::size_t SegmentFetch::active_on(ServerNo server) const {
   return n;
 }
 
-bool SegmentFetch::wants(ShareId id) const {
-  return !active_.contains(id) && !failed_.contains(id) && !promised().contains(id.number);
-}
-
 // --- ShareChooser
 
 void ShareChooser::found(ShareId id, Duration round_trip) {
+  if (id.number.value >= n_) return;
   shares_.try_emplace(id);
   auto& speed = servers_[id.server];
   if (speed.average == Duration{}) speed.average = round_trip;
 }
 
-void ShareChooser::answered(ServerNo server, Duration took) {
-  auto& speed = servers_[server];
+void ShareChooser::answered(ShareId id, Duration took) {
+  auto& share = shares_[id];
+  if (share.health == Health::failed) share = Share();
+  auto& speed = servers_[id.server];
   speed.average = speed.average == Duration{} ? took : (speed.average * 3 + took) / 4;
   speed.slow = took > patience();
   constexpr std::size_t remembered = 32;
@@ -91,6 +90,7 @@ void ShareChooser::failed(ShareId id, const Error& error, TimePoint now) {
 std::optional<ShareId> ShareChooser::next(const SegmentFetch& fetch, TimePoint now,
                                           bool last_resort) const {
   if (fetch.covered()) return std::nullopt;
+  const auto promised = fetch.promised();
   std::optional<ShareId> best;
   auto key_of = [&](ShareId id, const Share& share) {
     const auto& speed = servers_.at(id.server);
@@ -103,7 +103,7 @@ std::optional<ShareId> ShareChooser::next(const SegmentFetch& fetch, TimePoint n
   for (auto& [id, share] : shares_) {
     if (share.health != Health::good && !last_resort) continue;
     if (share.health == Health::failed && now < share.retry_at) continue;
-    if (!fetch.wants(id)) continue;
+    if (!fetch.untried(id) || promised.contains(id.number)) continue;
     const auto key = key_of(id, share);
     if (best_key && *best_key <= key) continue;
     best_key = key;

@@ -40,16 +40,16 @@ class SegmentFetch {
   TimePoint next_check(Duration patience) const;
 
   bool enough() const { return have_.size() >= k_; }
-  // Distinct numbers that are here or on their way in good time.
+  // Nothing more is to be asked for now.
   bool covered() const { return promised().size() >= k_; }
   bool idle() const { return active_.empty(); }
   std::size_t active_on(ServerNo server) const;
-  // Not asked for this segment yet, and its number is neither here nor promised.
-  bool wants(ShareId id) const;
+  // Numbers that are here or on their way in good time.
+  std::set<ShareNo> promised() const;
+  // Not asked for this segment yet.
+  bool untried(ShareId id) const { return !active_.contains(id) && !failed_.contains(id); }
 
  private:
-  std::set<ShareNo> promised() const;
-
   std::uint64_t k_;
   std::set<ShareNo> have_;
   std::map<ShareId, TimePoint> active_;  // overdue ones included
@@ -68,11 +68,12 @@ struct ChooserLimits {
 
 class ShareChooser {
  public:
-  explicit ShareChooser(ChooserLimits limits = {}) : limits_(limits) {}
+  // Numbers from n on are no shares of this file and ignored.
+  explicit ShareChooser(std::uint64_t n, ChooserLimits limits = {}) : n_(n), limits_(limits) {}
 
   // --- learns
   void found(ShareId id, Duration round_trip);
-  void answered(ServerNo server, Duration took);
+  void answered(ShareId id, Duration took);
   void overdue(ServerNo server);
   void failed(ShareId id, const Error& error, TimePoint now);
 
@@ -98,6 +99,7 @@ class ShareChooser {
     bool slow = false;
   };
 
+  std::uint64_t n_;
   ChooserLimits limits_;
   std::map<ShareId, Share> shares_;
   std::map<ServerNo, Speed> servers_;

@@ -5,7 +5,7 @@
 #include "grid/caps/cap.h"
 #include "grid/caps/keys.h"
 #include "grid/crypto/aes_ctr.h"
-#include "grid/immutable/immutable_file.h"
+#include "grid/immutable/chk_reader.h"
 #include "grid/immutable/ueb.h"
 #include "grid/immutable/uploader.h"
 #include "tests/fake/fake_grid.h"
@@ -62,7 +62,7 @@ grid::test::Shares encode(const v::json::value& c) {
 Task<Result<Bytes>> read_all(storage::Roster& roster, ChkCap cap) {
   auto file = std::make_shared<ImmutableFile>(co_await asio::this_coro::executor, roster, pool(),
                                               verifier_of(cap));
-  ChkReader reader(file, cap.key);
+  ChkReader reader(file, cap.key, pool());
   auto data = co_await reader.read(0, cap.size + 10);
   co_await file->close();
   co_return data;
@@ -77,7 +77,7 @@ TEST_CASE("literal caps are Tahoe's") {
     fake::FakeGrid empty({.servers = 0});
     const auto source = memory_source(plaintext);
     auto done = run(upload({empty.roster(), pool(), {}, {}, {}}, source));
-    REQUIRE(done);
+    REQUIRE(done.has_value());
     CHECK(done->cap.text() == v::text(c, "cap"));
     ++cases;
   }
@@ -89,7 +89,7 @@ TEST_CASE("sizes and headers of huge files are Tahoe's") {
   for (auto& c : group("huge_geometry")) {
     const auto g = geometry_of(c, v::number(c, "size"));
     const auto layout = ShareLayout::make(g);
-    REQUIRE(layout);
+    REQUIRE(layout.has_value());
     check_layout_of(c, g, *layout);
     CHECK(g.share_hash_count() == v::number(c, "share_hash_entries"));
     CHECK(ueb_length(g) == v::number(c, "ueb_length"));
@@ -111,7 +111,7 @@ TEST_CASE("keys, shares and caps are Tahoe's, byte for byte") {
     if (v::has(c, "convergence_secret_hex")) {
       const auto source = memory_source(plaintext);
       auto derived = run(convergent_key(source, g, v::hex(c, "convergence_secret_hex"), pool()));
-      REQUIRE(derived);
+      REQUIRE(derived.has_value());
       CHECK(*derived == key);
     }
     CHECK(storage_index_of(key).text() == v::text(c, "storage_index"));
@@ -169,7 +169,7 @@ TEST_CASE("files are read back from Tahoe's shares, first k and last k") {
         grid.server(i % 4).put_share(*cap.storage_index(), {number}, shares[number]);
       }
       auto data = run(read_all(grid.roster(), chk));
-      REQUIRE(data);
+      REQUIRE(data.has_value());
       CHECK(*data == plaintext);
     }
     ++cases;

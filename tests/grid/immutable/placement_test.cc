@@ -51,19 +51,19 @@ std::uint64_t best_happiness(const PlacementInput& input) {
   return best_matching(could, could.begin(), used);
 }
 
-void check_invariants(const PlacementInput& input) {
+bool keeps_invariants(const PlacementInput& input) {
   const auto placed = place(input);
   std::set<ServerNo> used;
   for (auto& [share, server] : placed) {
-    CHECK(share.value < input.n);
+    if (share.value >= input.n) return false;
     used.insert(server);
     const bool writable = std::ranges::count(input.writable, server) > 0;
     auto held = input.existing.find(server);
     const bool holds = held != input.existing.end() && held->second.contains(share);
-    CHECK((writable || holds));
+    if (!writable && !holds) return false;
   }
-  if (!input.writable.empty()) CHECK(placed.size() == input.n);
-  CHECK(used.size() == best_happiness(input));
+  if (!input.writable.empty() && placed.size() != input.n) return false;
+  return used.size() == best_happiness(input);
 }
 
 }  // namespace
@@ -96,7 +96,7 @@ TEST_CASE("happiness agrees with trying everything") {
 TEST_CASE("every small grid gets a placement with the largest possible happiness") {
   // Each of 4 servers is absent, writable or read-only, and holds any of the 3 shares.
   for (unsigned kinds = 0; kinds < 81; ++kinds) {
-    for (unsigned held = 0; held < 4096; held += 1 + kinds % 7) {
+    for (unsigned held = 0; held < 4096; held += 1 + kinds % 3) {
       PlacementInput input;
       input.n = 3;
       auto kind = kinds;
@@ -107,7 +107,7 @@ TEST_CASE("every small grid gets a placement with the largest possible happiness
           if ((held >> (3 * s + i)) & 1) input.existing[s].insert(ShareNo{i});
         }
       }
-      check_invariants(input);
+      if (!keeps_invariants(input)) FAIL("kinds " << kinds << " held " << held);
     }
   }
 }
@@ -123,7 +123,7 @@ TEST_CASE("larger grids at random get the largest possible happiness") {
         if (rng() % 4 == 0) input.existing[s].insert(ShareNo{i});
       }
     }
-    check_invariants(input);
+    CHECK(keeps_invariants(input));
   }
 }
 
