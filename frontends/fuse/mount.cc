@@ -60,11 +60,20 @@ struct Mount::State {
   bool stopping = false;
   bool given_up = false;  // stop_grace is over
   bool ended = false;     // the kernel has no more requests
+  bool read_ahead_set = false;
+
+  // Not before INIT is answered: that lowers it to what the kernel started with.
+  void set_read_ahead_once() {
+    if (read_ahead_set || !dispatch.initialised()) return;
+    read_ahead_set = true;
+    if (entry && ::geteuid() == 0) set_read_ahead(*entry, options.read_ahead_kib);
+  }
 
   // Takes what is there, up to a batch. True when there was something.
   bool take_requests() {
     for (int i = 0; i < batch; ++i) {
       const auto step = session->step();
+      set_read_ahead_once();
       if (step == Session::Step::ended) ended = true;
       if (step != Session::Step::request) return i > 0;
       if (dispatch.full()) return true;
@@ -78,7 +87,6 @@ struct Mount::State {
     if (called_off) co_return;
     log::warning("fuse: files are still open at " + mountpoint + ": cutting them off");
     given_up = true;
-    if (entry) sever_connection(*entry);
     dispatch.cancel();
     boost::system::error_code ignored;
     descriptor.cancel(ignored);
@@ -111,7 +119,6 @@ Result<> Mount::start(fs::Filesystem& filesystem, const std::string& mountpoint,
 Task<> Mount::serve() {
   auto& s = *state_;
   const bool spins = std::thread::hardware_concurrency() > 1;
-  bool read_ahead_set = false;
   auto last_request = Clock::now();
   while (!s.ended && !s.given_up) {
     const bool asked_to_stop = co_await stop_requested();
@@ -122,11 +129,6 @@ Task<> Mount::serve() {
     }
     const bool some = s.take_requests();
     if (s.ended) break;
-    if (!read_ahead_set && s.dispatch.initialised()) {
-      // Not before: the answer to INIT lowers it to what the kernel started with.
-      read_ahead_set = true;
-      if (s.entry && ::geteuid() == 0) set_read_ahead(*s.entry, s.options.read_ahead_kib);
-    }
     const auto now = Clock::now();
     if (some) last_request = now;
     if (some || (spins && now - last_request < s.options.spin)) {
@@ -142,6 +144,7 @@ Task<> Mount::serve() {
   co_await s.control.join();
   co_await s.dispatch.close();
   s.descriptor.release();
+  if (s.stopping) s.session->abandon();  // something else may be mounted there by now
   s.session.reset();
   if (s.unmounting.joinable()) s.unmounting.join();  // nothing is left that it could wait for
 }

@@ -89,6 +89,16 @@ Session::~Session() {
   fuse_session_destroy(session_);
 }
 
+void Session::abandon() {
+  // libfuse unmounts unless the descriptor polls POLLERR, as it does when the mount is gone. The
+  // writing end of a pipe without a reader does that, and putting it there closes the connection.
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return;
+  ::close(ends[0]);
+  ::dup2(ends[1], fuse_session_fd(session_));
+  ::close(ends[1]);
+}
+
 int Session::descriptor() const { return fuse_session_fd(session_); }
 
 Session::Step Session::step() {

@@ -27,6 +27,10 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
+  // Closes the descriptor, and leaves alone what is mounted at the mountpoint: for mounts that have
+  // been taken out of the tree already. Requests fail from now on; none may be unanswered.
+  void abandon();
+
   int descriptor() const;  // non-blocking
 
   enum class Step { request, nothing, ended };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// mount_memfs DIR [--slow] [--read-only] [--immutable] [--capacity BYTES]: mounts a MemFs at DIR
+// mount_memfs DIR [--slow] [--read-only] [--immutable] [--capacity BYTES]
+// [--grace SECONDS]: mounts a MemFs at DIR
 // until it is unmounted or gets SIGTERM or SIGINT. Prints "mounted" when DIR is mounted. Exit
 // codes: 0 unmounted and everything was given back, 1 something is still held, 2 usage, 77 no FUSE
 // here.
@@ -23,7 +24,7 @@ namespace {
 
 Task<> random_pause() {
   static std::mt19937 random(42);
-  co_await sleep_for(std::chrono::microseconds(random() % 2000));
+  co_await sleep_for(std::chrono::microseconds(random() % 400));
 }
 
 bool fuse_usable() {
@@ -38,11 +39,12 @@ Task<> serve(fuse::Mount& mount, asio::signal_set& signals, bool& done) {
   done = true;
 }
 
-int run_mount(const std::string& directory, fs::MemFs::Options options) {
+int run_mount(const std::string& directory, fs::MemFs::Options options,
+              fuse::MountOptions mount_options) {
   asio::io_context io;
   fs::MemFs filesystem(std::move(options));
   fuse::Mount mount(io.get_executor());
-  if (auto started = mount.start(filesystem, directory, {}); !started) {
+  if (auto started = mount.start(filesystem, directory, mount_options); !started) {
     std::fprintf(stderr, "%s\n", started.error().message().c_str());
     return started.error().code == Errc::not_permitted ? 77 : 2;
   }
@@ -68,6 +70,7 @@ int run_mount(const std::string& directory, fs::MemFs::Options options) {
 
 int main(int argc, char** argv) {
   fs::MemFs::Options options;
+  fuse::MountOptions mount_options;
   std::string directory;
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
@@ -79,6 +82,8 @@ int main(int argc, char** argv) {
       options.immutable_content = true;
     } else if (word == "--capacity" && i + 1 < argc) {
       options.capacity = std::strtoull(argv[++i], nullptr, 10);
+    } else if (word == "--grace" && i + 1 < argc) {
+      mount_options.stop_grace = std::chrono::seconds(std::atoi(argv[++i]));
     } else {
       directory = word;
     }
@@ -93,5 +98,5 @@ int main(int argc, char** argv) {
   }
   options.uid = ::geteuid();
   options.gid = ::getegid();
-  return run_mount(directory, std::move(options));
+  return run_mount(directory, std::move(options), std::move(mount_options));
 }
