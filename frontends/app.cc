@@ -2,11 +2,17 @@
 #include "frontends/app.h"
 
 #include "frontends/cli/commands.h"
+#include "frontends/mount_command.h"
 
 namespace lafs {
 
 int run_app(int argc, char** argv) {
   cli::Commands commands;
+  cli::add_node_commands(commands);
+  cli::add_file_commands(commands);
+  cli::add_tree_commands(commands);
+  cli::add_copy_commands(commands);
+  add_mount_commands(commands);
   cli::add_storage_commands(commands);
   cli::add_grid_commands(commands);
   return commands.run(argc, argv);

@@ -53,6 +53,9 @@ class Commands {
 // One function for each family.
 void add_storage_commands(Commands& commands);  // serve storage
 void add_grid_commands(Commands& commands);     // grid start, status, stop
-void add_node_commands(Commands& commands);     // create-node
+void add_node_commands(Commands& commands);     // create-node, status
+void add_file_commands(Commands& commands);     // put, get, cat
+void add_tree_commands(Commands& commands);     // ls, mkdir, rm, mv, stat, cap
+void add_copy_commands(Commands& commands);     // cp
 
 }  // namespace lafs::cli

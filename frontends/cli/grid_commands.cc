@@ -13,7 +13,7 @@
 #include "frontends/cli/commands.h"
 #include "frontends/cli/local_grid.h"
 #include "frontends/cli/output.h"
-#include "grid/node_dir/known_servers.h"
+#include "grid/known_servers.h"
 
 namespace lafs::cli {
 

@@ -70,6 +70,10 @@ Task<> wait_for_stop() {
     co_await never.wait();
     stop = co_await stop_requested();
   }
+  co_await heard_stop();
+}
+
+Task<> heard_stop() {
   co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
 }
 

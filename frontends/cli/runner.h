@@ -27,5 +27,7 @@ Ended run_io(std::function<Task<Result<Exit>>(Io)> body);
 // Waits until this task is asked to stop, and lets what follows run as if it had not been: for
 // servers, whose end is a signal.
 Task<> wait_for_stop();
+// The second half of it: this task has been asked to stop, has heard it, and now cleans up.
+Task<> heard_stop();
 
 }  // namespace lafs::cli

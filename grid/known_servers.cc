@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "grid/node_dir/known_servers.h"
+#include "grid/known_servers.h"
+
+#include <algorithm>
 
 #include "grid/base/log.h"
 #include "grid/node_dir/files.h"

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// One command's view of the grid: the node directory, its servers, and the client on top of them.
+
+#include <functional>
+#include <memory>
+
+#include "cache/cached_client.h"
+#include "frontends/cli/commands.h"
+#include "grid/known_servers.h"
+
+namespace lafs::cli {
+
+class Session {
+ public:
+  // Reads the node directory; nothing is connected yet. bad_config, no_servers, or what the system
+  // said.
+  static Result<std::unique_ptr<Session>> open(Io io, const Globals& globals);
+  // For a node directory that is open already.
+  static Result<std::unique_ptr<Session>> open(Io io, grid::NodeDir node);
+
+  const Io& io() const { return io_; }
+  const grid::NodeDir& node() const { return node_; }
+  const std::vector<std::string>& skipped_servers() const { return servers_.skipped; }
+  grid::storage::Roster& roster() { return servers_.roster; }
+  grid::Client& client() { return *client_; }
+  cache::CachedClient& cached() { return *cached_; }
+
+  // Call once, before destruction.
+  Task<> close();
+
+ private:
+  Session(Io io, grid::NodeDir node, grid::KnownServers servers)
+      : io_(io), node_(std::move(node)), servers_(std::move(servers)) {}
+
+  Io io_;
+  grid::NodeDir node_;
+  grid::KnownServers servers_;
+  std::unique_ptr<grid::Client> client_;
+  std::unique_ptr<cache::CachedClient> cached_;
+};
+
+// Opens, runs, closes. `body` gets a session that outlives its task.
+Task<Result<Exit>> with_session(Io io, const Globals& globals,
+                                std::function<Task<Result<Exit>>(Session&)> body);
+
+}  // namespace lafs::cli
