@@ -404,10 +404,10 @@ Task<Result<>> MemFs::write(HandleId id, std::uint64_t offset, ByteView data) {
   if (handle->flags.append) offset = node.content.size();
   if (offset > largest_file || data.size() > largest_file - offset) co_return fail(Errc::too_large);
   if (data.empty()) co_return Result<>{};
-  if (stored_ + data.size() > options_.capacity) co_return fail(Errc::no_space);
-  stored_ -= node.content.stored();
+  const auto growth = node.content.growth(offset, data.size());
+  if (growth > 0 && stored_ + growth > options_.capacity) co_return fail(Errc::no_space);
   node.content.write(offset, data);
-  stored_ += node.content.stored();
+  stored_ += growth;
   node.attributes.size = node.content.size();
   node.modified(now());
   co_return Result<>{};

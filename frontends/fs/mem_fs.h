@@ -22,11 +22,12 @@ class MemFs final : public Filesystem {
   struct Options {
     std::uint64_t capacity = 1ull << 30;  // bytes of content; what would need more is no_space
     bool read_only = false;
-    bool immutable_content = false;   // what open() says of files opened without write
-    std::uint32_t uid = 0, gid = 0;   // of the root directory
-    std::uint32_t mode = 0755;        // of the root directory
-    std::function<timespec()> clock;  // the wall clock when empty
-    std::function<Task<>()> pause;  // awaited before each operation: lets them overtake each other
+    bool immutable_content = false;        // what open() says of files opened without write
+    std::uint32_t uid = 0, gid = 0;        // of the root directory
+    std::uint32_t mode = 0755;             // of the root directory
+    std::function<timespec()> clock = {};  // the wall clock when empty
+    std::function<Task<>()> pause =
+        {};  // awaited before each operation: lets them overtake each other
   };
 
   MemFs();

@@ -3,6 +3,20 @@
 
 namespace lafs::fs {
 
+std::uint64_t SparseBytes::growth(std::uint64_t offset, std::uint64_t length) const {
+  std::uint64_t sum = 0;
+  for (const std::uint64_t end = offset + length; offset < end;) {
+    const std::uint64_t chunk = offset / chunk_size;
+    const std::uint64_t stop = std::min(end, (chunk + 1) * chunk_size);
+    const auto it = chunks_.find(chunk);
+    const std::uint64_t there = it == chunks_.end() ? 0 : it->second.size();
+    const std::uint64_t wanted = stop - chunk * chunk_size;
+    sum += wanted - std::min(wanted, there);
+    offset = stop;
+  }
+  return sum;
+}
+
 Bytes SparseBytes::read(std::uint64_t offset, std::uint64_t length) const {
   if (offset >= size_) return {};
   Bytes out(std::min(length, size_ - offset));

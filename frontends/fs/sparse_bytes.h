@@ -16,6 +16,9 @@ class SparseBytes {
   std::uint64_t size() const { return size_; }
   std::uint64_t stored() const { return stored_; }  // bytes of memory in use
 
+  // How much stored() would grow by a write. Pieces of 64 KiB are stored from their beginning.
+  std::uint64_t growth(std::uint64_t offset, std::uint64_t length) const;
+
   // What is there of `offset`..`offset+length`.
   Bytes read(std::uint64_t offset, std::uint64_t length) const;
   // `offset + data.size()` must not overflow. Grows the content when it ends later.

@@ -11,11 +11,6 @@
 
 namespace conformance {
 
-void fail_at(const char* file, int line, const std::string& what) {
-  const char* slash = std::strrchr(file, '/');
-  throw Failure{std::string(slash ? slash + 1 : file) + ":" + std::to_string(line) + ": " + what};
-}
-
 Fd::Fd(const std::string& path, int flags, mode_t mode)
     : fd_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {
   if (fd_ < 0) fail_at(__FILE__, __LINE__, "open " + path + ": " + strerror(errno));
