@@ -59,9 +59,13 @@ void judge(Update& u, SharePlace place, Bytes start) {
 }
 
 Task<> ask(Update& u, ServerNo no) {
-  auto held =
-      co_await within(u.slot.deadline, "asking " + u.slot.name(no),
-                      fetch_holdings(u.slot.executor, u.slot.servers[no.value].server, u.slot.si));
+  const auto& known = u.slot.servers[no.value];
+  Result<Holdings> held;
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    held = co_await within(u.slot.deadline, "asking " + known.name(),
+                           fetch_holdings(u.slot.executor, known.server, u.slot.si));
+    if (u.stopped || held || !worth_a_retry(held.error())) break;
+  }
   if (u.stopped) co_return;
   if (held) {
     u.map.answered(no);

@@ -41,13 +41,38 @@ Error not_readable(const ServerMap& map, std::size_t servers) {
   return {Errc::not_enough_shares, "no version of the mutable file can be read: " + map.failures()};
 }
 
-// A published version that was acknowledged is on more than half of its places. May the newest one
-// seen, of which too few shares were found, be such a one whose other places did not answer?
-bool may_hide_newer(const ServerMap& map) {
-  if (!map.newer_unrecoverable() || map.failed().empty()) return false;
-  const auto newest = map.unrecoverable().front();
-  const auto seen = map.places(*newest).size() + map.failed().size();
-  return seen >= newest->geometry().k && 2 * seen > newest->geometry().n;
+// A version that was acknowledged replaced more than half of the copies of its predecessor. May
+// there be such a version, as new as `base` or newer, of which too few shares were found only
+// because some servers did not answer? Then building on `base` would lose it.
+bool may_hide_another(const ServerMap& map, const ShareHeader& base) {
+  if (map.failed().empty()) return false;
+  std::map<ServerNo, std::size_t> load;
+  std::size_t most = 1;
+  for (const auto& [place, share] : map.shares()) most = std::max(most, ++load[place.server]);
+  const auto unseen = map.failed().size() * most;
+  for (const auto& other : map.unrecoverable()) {
+    if (other->id().seqnum >= base.id().seqnum &&
+        map.places(*other).size() + unseen > map.places(base).size()) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// What the next attempt is to be based on. Of colliding versions with one number, not the one that
+// is left of our own failed attempt: another writer may have been told of success, we were not. And
+// if we were, for `acknowledged`, that one.
+ServerMap::Version choose_base(const ServerMap& map, const std::set<VersionId>& ours,
+                               const VersionId& acknowledged) {
+  const auto all = map.recoverable();
+  if (all.empty()) return nullptr;
+  ServerMap::Version chosen;
+  for (const auto& version : all) {
+    if (version->id().seqnum < all.front()->id().seqnum) break;
+    if (version->id() == acknowledged) return version;
+    if (!chosen && !ours.contains(version->id())) chosen = version;
+  }
+  return chosen ? chosen : all.front();
 }
 
 }  // namespace
@@ -121,6 +146,7 @@ struct MutableFile::State {
   StorageIndex si;
   std::optional<FileKeys> keys;                // once a share has shown the private key
   std::optional<std::uint64_t> k, n;           // of the version read last
+  VersionId acknowledged;                      // the last one that our caller was told is published
   std::set<std::string, std::less<>> holders;  // ids of servers that held shares lately
 };
 
@@ -150,12 +176,10 @@ Task<Result<MutableContents>> MutableFile::State::read() {
   Error last{Errc::not_enough_shares, {}};
   for (int i = 0; i < read_attempts; ++i) {
     auto map = co_await update(i == 0 ? MapMode::read : MapMode::check, at);
+    if (i == 0 && map.needs_merge()) map = co_await update(MapMode::check, at);
     const auto best = map.best();
-    if (!best) {
-      last = not_readable(map, at.servers.size());
-      if (i == 0 && !at.servers.empty()) continue;  // a wider search cannot hurt
-      break;
-    }
+    // Without a best version the search has gone to the end of the list already.
+    if (!best) co_return std::unexpected(not_readable(map, at.servers.size()));
     auto contents = co_await retrieve(at, map, best, read_key);
     if (contents) co_return MutableContents{best->id(), std::move(*contents)};
     last = contents.error();
@@ -167,7 +191,8 @@ Task<Result<MutableContents>> MutableFile::State::read() {
 
 Task<Result<VersionId>> MutableFile::State::probe() {
   const auto at = slot();
-  const auto map = co_await update(MapMode::read, at);
+  auto map = co_await update(MapMode::read, at);
+  if (map.needs_merge()) map = co_await update(MapMode::check, at);
   const auto best = map.best();
   if (!best) co_return std::unexpected(not_readable(map, at.servers.size()));
   co_return best->id();
@@ -201,12 +226,14 @@ Task<MutableFile::State::Attempt> MutableFile::State::attempt(const Slot& at, co
   out.outcome = published.outcome;
   k = new_k;
   n = new_n;
+  if (published.outcome) acknowledged = out.id;
   if (!published.outcome || !published.doubtful) co_return out;
   const auto look = co_await update(MapMode::check, at);
   for (const auto& [place, share] : look.shares()) {
     const auto& id = share.header->id();
     if (id.seqnum >= out.id.seqnum && id != out.id) {
       out.outcome = fail(Errc::collision, "few servers took the new version, and others another");
+      acknowledged = {};
     }
   }
   co_return out;
@@ -227,8 +254,7 @@ Task<> MutableFile::State::back_off(double& delay) {
 Task<Result<VersionId>> MutableFile::State::overwrite(Bytes contents) {
   if (!writable()) co_return fail(Errc::read_only, "the cap is not a write cap");
   const auto at = slot();
-  auto map = co_await update(MapMode::write, at);
-  if (!map.best()) map = co_await update(MapMode::check, at);
+  const auto map = co_await update(MapMode::write, at);
   if (!map.best()) co_return std::unexpected(not_readable(map, at.servers.size()));
   auto have = co_await need_keys(at, map);
   if (!have) co_return std::unexpected(have.error());
@@ -236,22 +262,6 @@ Task<Result<VersionId>> MutableFile::State::overwrite(Bytes contents) {
   if (!done.outcome) co_return std::unexpected(done.outcome.error());
   co_return done.id;
 }
-
-namespace {
-
-// What the next attempt is to be based on. Of colliding versions with one number it is the one
-// that is not ours: the other writer may have been told of success, we were not.
-ServerMap::Version choose_base(const ServerMap& map, const std::set<VersionId>& ours) {
-  const auto all = map.recoverable();
-  if (all.empty()) return nullptr;
-  for (const auto& version : all) {
-    if (version->id().seqnum < all.front()->id().seqnum) break;
-    if (!ours.contains(version->id())) return version;
-  }
-  return all.front();
-}
-
-}  // namespace
 
 Task<Result<VersionId>> MutableFile::State::modify(Change change, int attempts) {
   if (!writable()) co_return fail(Errc::read_only, "the cap is not a write cap");
@@ -263,12 +273,13 @@ Task<Result<VersionId>> MutableFile::State::modify(Change change, int attempts) 
   for (int i = 0; i < attempts; ++i) {
     auto map = co_await update(mode, at);
     mode = MapMode::check;  // from the second time on
-    const auto base = choose_base(map, ours);
-    if (!base || may_hide_newer(map)) {
-      last = not_readable(map, at.servers.size());
-      if (base) last.context = "a newer version cannot be read now: " + map.failures();
+    const auto base = choose_base(map, ours, acknowledged);
+    if (!base) co_return std::unexpected(not_readable(map, at.servers.size()));
+    if (may_hide_another(map, *base)) {
+      last = {Errc::not_enough_shares, "another new version cannot be read now: " + map.failures()};
       const bool stop = co_await stop_requested();
-      if (i > 0 || stop || at.servers.empty()) break;
+      if (stop) break;
+      if (i + 1 < attempts) co_await back_off(delay);
       continue;
     }
     auto old = co_await retrieve(at, map, base, read_key);

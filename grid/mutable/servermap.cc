@@ -30,21 +30,26 @@ std::vector<ServerMap::Version> ServerMap::versions(bool recoverable) const {
   struct Counted {
     Version version;
     std::set<ShareNo> numbers;
+    std::size_t places = 0;
   };
   std::map<Bytes, Counted> by_header;
   for (const auto& [place, share] : shares_) {
     auto& counted = by_header[share.header->bytes()];
     counted.version = share.header;
     counted.numbers.insert(place.number);
+    ++counted.places;
   }
-  std::vector<Version> out;
+  std::vector<const Counted*> chosen;
   for (const auto& [bytes, counted] : by_header) {
     const bool enough = counted.numbers.size() >= counted.version->geometry().k;
-    if (enough == recoverable) out.push_back(counted.version);
+    if (enough == recoverable) chosen.push_back(&counted);
   }
-  std::ranges::stable_sort(out, [](const Version& a, const Version& b) {
-    return a->id() != b->id() ? a->id() > b->id() : a->bytes() > b->bytes();
+  std::ranges::sort(chosen, std::greater(), [](const Counted* c) {
+    const auto& id = c->version->id();
+    return std::tuple(id.seqnum, c->places, id.root_hash, c->version->bytes());
   });
+  std::vector<Version> out;
+  for (const auto* c : chosen) out.push_back(c->version);
   return out;
 }
 

@@ -50,7 +50,10 @@ class ServerMap {
   bool nothing_found() const { return shares_.empty() && bad_.empty(); }
 
   using Version = std::shared_ptr<const ShareHeader>;
-  // Best first: by seqnum, then by root hash. Recoverable: k distinct numbers were found.
+  // Best first: by seqnum, then by the number of copies of shares, then by root hash.
+  // Recoverable: k distinct numbers were found. Versions of one seqnum are those of writers that
+  // collided; only one of them can be on most places, and only that one's writer may have been told
+  // of success. (Tahoe looks at the root hash at once, and may lose an acknowledged write.)
   std::vector<Version> recoverable() const;
   std::vector<Version> unrecoverable() const;
   Version best() const;  // null when nothing is recoverable

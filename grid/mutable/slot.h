@@ -44,4 +44,10 @@ struct Slot {
   }
 };
 
+// A connection that broke may be whole again at once, and a second attempt tells us what became of
+// the first. Silence is not asked twice.
+inline bool worth_a_retry(const Error& error) {
+  return error.code == Errc::unreachable || error.code == Errc::io || error.code == Errc::protocol;
+}
+
 }  // namespace lafs::grid
