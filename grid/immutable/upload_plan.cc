@@ -61,6 +61,7 @@ void UploadPlan::allocated(ServerNo number, const std::set<ShareNo>& asked,
   for (auto share : asked) {
     if (server.granted.contains(share) || server.existing.contains(share)) continue;
     server.state = State::read_only;
+    server.declined = true;
     server.reason = "is full, or busy with another upload of the same file";
   }
 }

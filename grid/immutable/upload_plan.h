@@ -44,6 +44,11 @@ class UploadPlan {
   std::uint64_t happiness() const;
   // Enough distinct servers, and enough distinct shares to read the file at all.
   bool happy() const { return happiness() >= encoding_.happy && shares().size() >= encoding_.k; }
+  // Some server that had room by its own words granted nothing: somebody else may be uploading the
+  // same file, whose shares will be found when it is done.
+  bool contended() const {
+    return std::ranges::any_of(servers_, [](const Server& s) { return s.declined; });
+  }
   // "needs 7 distinct servers, 5 are usable: A timed out, B is full". Errc::no_servers when not one
   // server has answered, else Errc::unhappy.
   Error complaint() const;
@@ -56,6 +61,7 @@ class UploadPlan {
     std::string reason;  // why it is not writable
     std::set<ShareNo> existing;
     std::set<ShareNo> granted;
+    bool declined = false;
   };
 
   ShareMap shares() const;

@@ -18,6 +18,8 @@ namespace {
 using storage::KnownServer;
 using storage::UploadSecret;
 
+constexpr auto longest_wait = std::chrono::milliseconds(1000);
+
 class Upload {
  public:
   Upload(asio::any_io_executor executor, UploadContext& context, const Source& source,
@@ -41,6 +43,9 @@ class Upload {
     co_await background_.join();
     co_return result;
   }
+
+  // It failed because another upload of the same file may be under way.
+  bool contended() const { return sending_.empty() && plan_.contended(); }
 
  private:
   struct Target {
@@ -73,6 +78,7 @@ class Upload {
     // The first 2n servers, and further ones only when those do not suffice.
     while (targets_.size() < order.size() && !(targets_.size() > 0 && plan_.happy())) {
       const auto first = targets_.size();
+      fprintf(stderr,"find_homes %zu of %zu this %p\n", first, order.size(), (void*)this);
       const auto last = std::min<std::size_t>(order.size(), first + batch);
       for (auto i = first; i < last; ++i) {
         targets_.push_back({order[i],
@@ -81,7 +87,9 @@ class Upload {
         plan_.add_server(order[i].name());
       }
       co_await survey(first);
+      fprintf(stderr,"surveyed targets %zu first %zu\n", targets_.size(), first);
       co_await allocate();
+      fprintf(stderr,"allocated targets %zu\n", targets_.size());
       const bool stop = co_await stop_requested();
       if (stop) co_return fail(Errc::cancelled, "upload");
     }
@@ -340,10 +348,21 @@ Task<Result<UploadResult>> upload(UploadContext context, const Source& source,
            co_await convergent_key(source, geometry, context.convergence_secret, context.pool));
     key = from_contents;
   }
-  CO_TRY(encoder, FileEncoder::make(geometry, *key));
   auto executor = co_await asio::this_coro::executor;
-  auto job = std::make_unique<Upload>(executor, context, source, std::move(encoder), *key);
-  co_return co_await job->run();
+  // Two writers of the same content meet at the same storage index: one sends, the other waits and
+  // then finds the shares there.
+  const auto patience_ends = Clock::now() + context.limits.contention;
+  for (auto wait = std::chrono::milliseconds(20);; wait = std::min(2 * wait, longest_wait)) {
+    CO_TRY(encoder, FileEncoder::make(geometry, *key));
+    auto job = std::make_unique<Upload>(executor, context, source, std::move(encoder), *key);
+    auto result = co_await job->run();
+    const bool stop = co_await stop_requested();
+    if (result || stop || !job->contended() || Clock::now() + wait > patience_ends) {
+      co_return result;
+    }
+    // Both may have given way to each other: whoever comes back first is to find the way free.
+    co_await sleep_for(wait / 2 + wait * random_array<1>()[0] / 512);
+  }
 }
 
 }  // namespace lafs::grid

@@ -26,6 +26,8 @@ struct UploadLimits {
   // time that it took until then.
   Duration stragglers = std::chrono::seconds(1);
   Duration allocate = std::chrono::seconds(15);
+  // How long to wait for somebody else's upload of the same file to end.
+  Duration contention = std::chrono::seconds(60);
   SendLimits send;
 };
 
