@@ -12,9 +12,11 @@ timespec wall_clock_now();
 
 // The kind of an entry: what its metadata says as far as its cap allows it.
 Kind kind_of(const cache::Child& child);
+// What metadata says for a kind; directories say it by their cap.
+cache::PosixFacts::Kind stored_kind(Kind kind);
 
-// The facts of an entry, with the times of the link where our own are missing (another client made
-// the entry, or rewrote it).
+// The facts of an entry, with the time of the link where our own times are missing (another client
+// made the entry, or rewrote it).
 cache::PosixFacts facts_of(const cache::Child& child);
 
 // Bytes in the object behind a cap; 0 when the cap does not say.

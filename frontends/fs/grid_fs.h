@@ -5,8 +5,8 @@
 // file a capability, and what POSIX knows beyond that is metadata of the entry (facts.h).
 //
 // Writes go to a staging file on the local disk. flush() and fsync() wait until the content is on
-// enough servers and its entry in the directory; so do changes of names and attributes. A new file's
-// name reaches the grid with its first flush. What cannot be stored is kept, shown as
+// enough servers and its entry in the directory; so do changes of names and attributes. A new
+// file's name reaches the grid with its first flush. What cannot be stored is kept, shown as
 // `user.lafs.state`, and tried again until it succeeds or the filesystem is closed.
 
 #include <map>
@@ -21,7 +21,7 @@ namespace lafs::fs {
 class GridFs : public Filesystem {
  public:
   struct Options {
-    std::string staging_directory;  // exists, private to us
+    std::string staging_directory;   // exists, private to us
     std::uint32_t uid = 0, gid = 0;  // owner of what says nothing about its owner
     std::uint32_t file_mode = 0644, directory_mode = 0755;  // likewise
     bool read_only = false;
@@ -96,6 +96,8 @@ class GridFs : public Filesystem {
                         const std::string& name);
   // Makes what the entry says true of the node, unless we have changes of our own.
   void adopt(Node& node, const cache::Child& child);
+  static grid::Edit set_edit(const Node& node, const std::string& name);
+  static grid::Edit facts_edit(const Node& node);
   Task<Result<Attributes>> add_entry(NodeId parent, std::string name, Kind kind, cache::Cap cap,
                                      std::uint32_t mode, Caller caller);
   Task<Result<>> check_replaceable(Node& source, Node& target);
@@ -116,6 +118,7 @@ class GridFs : public Filesystem {
   // Brings content and entry of a node to the grid. One at a time for each node.
   Task<Result<>> store(Node& node);
   Task<Result<>> store_now(Node& node);
+  Task<Result<>> facts_were_changed(Node& node);
   Task<Result<cache::Cap>> upload(Node& node);
   Opened opened(Node& node, OpenFlags flags);
   Task<> keep_trying();
@@ -127,7 +130,7 @@ class GridFs : public Filesystem {
   std::uint64_t next_handle_ = 1;
   std::map<HandleId, OpenFile> files_;
   std::map<HandleId, OpenDirectory> directories_;
-  Signal stored_;       // some store() ended
+  Signal stored_;  // some store() ended
   Signal closing_now_;
   bool closing_ = false;
   TaskGroup background_;

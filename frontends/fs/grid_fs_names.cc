@@ -9,13 +9,16 @@ namespace lafs::fs {
 
 namespace {
 
-grid::Edit set_edit(const std::string& name, const cache::Cap& cap,
-                    const cache::PosixFacts& facts) {
-  return grid::Edit(grid::SetChild{.name = name, .cap = cap, .facts = facts});
+grid::Edit remove_edit(const std::string& name) {
+  return grid::Edit::Remove{.name = name, .must_exist = false};
 }
 
-grid::Edit remove_edit(const std::string& name) {
-  return grid::Edit(grid::RemoveChild{.name = name});
+// A name as the grid will have it: checked, and in Unicode's composed form (spec/mutable 8.2).
+Result<> store_form(std::string& name) {
+  TRY_DO(check_name(name));
+  TRY(normal, grid::normalise_name(name));
+  name = std::move(normal);
+  return {};
 }
 
 bool is_below(const Node& node, const Node& ancestor) {
@@ -25,6 +28,22 @@ bool is_below(const Node& node, const Node& ancestor) {
 }
 
 }  // namespace
+
+// The entry that a node wants to have under `name`.
+grid::Edit GridFs::set_edit(const Node& node, const std::string& name) {
+  auto metadata = node.metadata;
+  metadata.set_posix(node.facts);
+  return grid::Edit::Set{.name = name, .cap = *node.cap, .metadata = std::move(metadata)};
+}
+
+// Only what POSIX knows about the entry; its cap stays, whoever set it.
+grid::Edit GridFs::facts_edit(const Node& node) {
+  auto change = [facts = node.facts](cache::Metadata metadata) {
+    metadata.set_posix(facts);
+    return metadata;
+  };
+  return grid::Edit::SetMetadata{.name = node.name, .change = change};
+}
 
 Result<> GridFs::check_writable() const {
   if (options_.read_only) return fail(Errc::read_only, "the filesystem is mounted read-only");
@@ -56,6 +75,7 @@ Task<Result<cache::CachedDirectory*>> GridFs::writable_directory_of(Node& node) 
 void GridFs::adopt(Node& node, const cache::Child& child) {
   node.on_grid = true;
   if (!node.facts_changed) node.facts = facts_of(child);
+  node.metadata = child.metadata;
   if (node.staged) return;  // what we have here is newer, or the same
   if (!node.cap || *node.cap != child.cap) {
     node.cap = child.cap;
@@ -95,7 +115,7 @@ Result<Node*> GridFs::node_at(Node& parent, const cache::CachedDirectory& direct
 }
 
 Task<Result<Attributes>> GridFs::lookup(NodeId parent_id, std::string name) {
-  CO_TRY_DO(check_name(name));
+  CO_TRY_DO(store_form(name));
   CO_TRY(parent, nodes_.pin(parent_id));
   CO_TRY(directory, co_await directory_of(*parent));
   CO_TRY(node, node_at(*parent, *directory, name));
@@ -158,7 +178,7 @@ void GridFs::touch_directory(Node& node) { node.directory_changed = wall_clock_n
 
 Task<Result<Attributes>> GridFs::add_entry(NodeId parent_id, std::string name, Kind kind,
                                            cache::Cap cap, std::uint32_t mode, Caller caller) {
-  CO_TRY_DO(check_name(name));
+  CO_TRY_DO(store_form(name));
   CO_TRY(parent, nodes_.pin(parent_id));
   CO_TRY(directory, co_await writable_directory_of(*parent));
   if (parent->children.contains(name) || directory->find(name)) {
@@ -174,11 +194,11 @@ Task<Result<Attributes>> GridFs::add_entry(NodeId parent_id, std::string name, K
   node->facts.mode = mode & 07777;
   node->facts.uid = caller.uid;
   node->facts.gid = caller.gid;
-  node->facts.kind = cache::entry_kind(static_cast<int>(kind));
+  node->facts.kind = stored_kind(kind);
   if (kind != Kind::directory) node->facts.mtime = now;
   node->facts.ctime = now;
   std::vector<grid::Edit> edits;
-  edits.push_back(set_edit(name, cap, node->facts));
+  edits.push_back(set_edit(*node, name));
   auto done = co_await directory->apply(std::move(edits));
   if (!done) {
     nodes_.detach(*node);
@@ -191,7 +211,7 @@ Task<Result<Attributes>> GridFs::add_entry(NodeId parent_id, std::string name, K
 
 Task<Result<Attributes>> GridFs::mkdir(NodeId parent_id, std::string name, std::uint32_t mode,
                                        Caller caller) {
-  CO_TRY_DO(check_name(name));
+  CO_TRY_DO(store_form(name));
   {  // before a directory is made for nothing
     CO_TRY(parent, nodes_.pin(parent_id));
     CO_TRY(directory, co_await writable_directory_of(*parent));
@@ -241,7 +261,7 @@ Task<Result<>> GridFs::remove_entry(Node& parent, Node& node) {
 }
 
 Task<Result<>> GridFs::unlink(NodeId parent_id, std::string name) {
-  CO_TRY_DO(check_name(name));
+  CO_TRY_DO(store_form(name));
   CO_TRY(parent, nodes_.pin(parent_id));
   CO_TRY(directory, co_await writable_directory_of(*parent));
   CO_TRY(found, node_at(*parent, *directory, name));
@@ -260,7 +280,7 @@ Task<Result<>> GridFs::check_empty(Node& node) {
 }
 
 Task<Result<>> GridFs::rmdir(NodeId parent_id, std::string name) {
-  CO_TRY_DO(check_name(name));
+  CO_TRY_DO(store_form(name));
   CO_TRY(parent, nodes_.pin(parent_id));
   CO_TRY(directory, co_await writable_directory_of(*parent));
   CO_TRY(found, node_at(*parent, *directory, name));
@@ -289,8 +309,8 @@ Task<Result<>> GridFs::exchange(Node& a, Node& b) {
   if (!a.parent || a.parent != b.parent) co_return fail(Errc::not_found, "exchange");
   const auto name_a = a.name, name_b = b.name;
   std::vector<grid::Edit> edits;
-  edits.push_back(set_edit(name_b, *a.cap, a.facts));
-  edits.push_back(set_edit(name_a, *b.cap, b.facts));
+  edits.push_back(set_edit(a, name_b));
+  edits.push_back(set_edit(b, name_a));
   auto keep = nodes_.pin(parent);
   auto swap_names = [&] {
     const auto was_a = a.name, was_b = b.name;
@@ -307,11 +327,11 @@ Task<Result<>> GridFs::exchange(Node& a, Node& b) {
 
 Task<Result<>> GridFs::rename(NodeId parent_id, std::string name, NodeId new_parent_id,
                               std::string new_name, RenameMode mode) {
-  CO_TRY_DO(check_name(name));
-  CO_TRY_DO(check_name(new_name));
+  CO_TRY_DO(store_form(name));
+  CO_TRY_DO(store_form(new_name));
   CO_TRY(parent, nodes_.pin(parent_id));
   CO_TRY(new_parent, nodes_.pin(new_parent_id));
-  CO_TRY(first, co_await writable_directory_of(*parent));
+  CO_TRY_DO(co_await writable_directory_of(*parent));
   CO_TRY(new_directory, co_await writable_directory_of(*new_parent));
   auto* directory = parent->directory.get();
   if (!directory) co_return fail(Errc::not_found, name);
@@ -351,7 +371,7 @@ Task<Result<>> GridFs::rename(NodeId parent_id, std::string name, NodeId new_par
   touch_directory(*new_parent);
 
   std::vector<grid::Edit> add, remove;
-  add.push_back(set_edit(new_name, *source->cap, source->facts));
+  add.push_back(set_edit(*source, new_name));
   remove.push_back(remove_edit(name));
   Result<> done;
   if (&*parent == &*new_parent) {
@@ -415,6 +435,7 @@ Task<Result<std::vector<DirectoryEntry>>> GridFs::read_directory(HandleId handle
       Node shown;
       shown.kind = kind_of(*child);
       shown.id = nodes_.id_for(*parent, name);
+      shown.parent = &*parent;
       adopt(shown, *child);
       entry.attributes = attributes_of(shown);
     } else {

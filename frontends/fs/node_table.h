@@ -4,9 +4,9 @@
 // The nodes that somebody knows: referenced by a frontend, open, being worked on, or dirty. Decides
 // who lives and who is dropped; knows nothing of the grid's formats. I/O thread only.
 //
-// Invariants: a node with a name is in its parent's `children` under that name, and keeps its parent
-// alive. A node is dropped when it has no reference, no open handle, no pin, no living child and
-// nothing that still must reach the grid.
+// Invariants: a node with a name is in its parent's `children` under that name, and keeps its
+// parent alive. A node is dropped when it has no reference, no open handle, no pin, no living child
+// and nothing that still must reach the grid.
 
 #include <map>
 #include <memory>
@@ -36,16 +36,17 @@ struct Node {
   std::optional<cache::Cap> cap;
   bool on_grid = false;  // its entry in the parent is published, or on its way
   cache::PosixFacts facts;
-  std::uint64_t size = 0;  // of `cap`; a staged file knows better
+  cache::Metadata metadata;  // all of the entry's, other programs' keys included
+  std::uint64_t size = 0;    // of `cap`; a staged file knows better
 
   // Changes that are not on the grid yet.
   std::unique_ptr<cache::StagedFile> staged;
   std::optional<cache::Cap> staged_over;  // where the staged file's missing bytes come from
   std::uint64_t stored_version = 0;       // of `staged`: what `cap` holds
   bool facts_changed = false;
-  bool storing = false;                  // one store() at a time
-  std::optional<Error> stuck;            // why the last store() failed
-  std::optional<cache::Cap> shown;       // content at the last open: unchanged means kernel caches hold
+  bool storing = false;             // one store() at a time
+  std::optional<Error> stuck;       // why the last store() failed
+  std::optional<cache::Cap> shown;  // content at the last open: unchanged means kernel caches hold
 
   std::shared_ptr<cache::CachedDirectory> directory;  // for directories, once used
   std::optional<timespec> directory_changed;          // newest change of its entries through us
@@ -63,8 +64,7 @@ class NodeTable {
   class [[nodiscard]] Pin {
    public:
     Pin(NodeTable* table, Node* node) : table_(table), node_(node) { ++node_->pins; }
-    Pin(Pin&& other) noexcept
-        : table_(other.table_), node_(std::exchange(other.node_, nullptr)) {}
+    Pin(Pin&& other) noexcept : table_(other.table_), node_(std::exchange(other.node_, nullptr)) {}
     Pin& operator=(Pin&&) = delete;
     ~Pin() {
       if (!node_) return;

@@ -44,9 +44,9 @@ struct Attributes {
 
 // What to change; what is absent stays. set_now wins over a given time.
 struct Changes {
-  std::optional<std::uint32_t> mode, uid, gid;
-  std::optional<std::uint64_t> size;
-  std::optional<timespec> accessed, modified;
+  std::optional<std::uint32_t> mode = std::nullopt, uid = std::nullopt, gid = std::nullopt;
+  std::optional<std::uint64_t> size = std::nullopt;
+  std::optional<timespec> accessed = std::nullopt, modified = std::nullopt;
   bool accessed_now = false, modified_now = false;
 };
 

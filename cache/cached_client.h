@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// THE DOOR of cache: the grid client's words, with what was read kept near. Segments of immutable
+// files and snapshots of directories are shared by everything in this process. I/O thread only;
+// the client outlives it; close() it first.
+
+#include <list>
+#include <map>
+#include <memory>
+
+#include "cache/cached_directory.h"
+#include "cache/segments.h"
+#include "grid/client.h"
+
+namespace lafs::cache {
+
+using grid::Cap;
+
+class CachedClient {
+ public:
+  struct Options {
+    std::uint64_t segment_bytes = 256u << 20;  // of ciphertext kept in memory
+    Duration directory_ttl = std::chrono::seconds(3);
+    Duration mutable_ttl = std::chrono::seconds(3);
+    unsigned read_ahead = 3;  // segments kept on their way for a sequential reader
+  };
+
+  CachedClient(asio::any_io_executor executor, grid::Client& client, Options options);
+  ~CachedClient();
+
+  grid::Client& client() { return client_; }
+
+  // The directory behind a cap; the same object for everybody. Errc::not_directory, bad_cap.
+  Task<Result<std::shared_ptr<CachedDirectory>>> directory(Cap cap);
+  Task<Result<Cap>> create_directory() { return client_.create_directory(); }
+
+  // Plaintext of any file, short only at its end. A sequential reader finds the next segments
+  // already on their way.
+  Task<Result<Bytes>> read(Cap cap, std::uint64_t offset, std::uint64_t size);
+  Task<Result<std::uint64_t>> size(Cap cap);
+
+  Task<Result<Cap>> put(grid::Source& source, grid::Progress progress = {});
+  // Replaces the contents of a mutable file.
+  Task<Result<>> overwrite(Cap cap, Bytes contents);
+
+  Task<Result<grid::GridSpace>> space() { return client_.space(); }
+
+  Task<> close();
+
+ private:
+  struct MutableSnapshot {
+    Bytes contents;
+    TimePoint until;
+  };
+  struct Reader {  // where a sequential reader will go on
+    std::uint64_t next_offset = 0;
+    std::uint64_t ahead_to = 0;  // segments before this one were asked for
+  };
+
+  Task<Result<Segments::Data>> segment(std::shared_ptr<grid::ImmutableFile> file,
+                                       grid::StorageIndex si, grid::SegmentNo number);
+  Task<> fetch_ahead(std::shared_ptr<grid::ImmutableFile> file, grid::StorageIndex si,
+                     grid::SegmentNo number);
+  Task<Result<const Bytes*>> mutable_contents(const Cap& cap);
+  Task<Result<Bytes>> read_chk(grid::ChkCap chk, std::uint64_t offset, std::uint64_t size);
+
+  asio::any_io_executor executor_;
+  grid::Client& client_;
+  Options options_;
+  Segments segments_;
+  std::map<std::string, std::shared_ptr<CachedDirectory>> directories_;  // by cap text
+  std::map<grid::StorageIndex, MutableSnapshot> mutable_;
+  std::map<grid::StorageIndex, Reader> readers_;
+  TaskGroup ahead_;
+};
+
+}  // namespace lafs::cache

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cache/cached_directory.h"
+
+#include "grid/base/log.h"
+
+namespace lafs::cache {
+
+namespace {
+
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+// One apply(): its edits, and what became of them.
+struct CachedDirectory::Pending {
+  Pending(asio::any_io_executor executor, std::vector<grid::Edit> e)
+      : edits(std::move(e)), settled(std::move(executor)) {}
+  std::vector<grid::Edit> edits;
+  std::optional<Result<>> outcome;
+  Signal settled;
+};
+
+CachedDirectory::CachedDirectory(asio::any_io_executor executor,
+                                 std::shared_ptr<grid::Directory> on_grid, Probe probe,
+                                 Duration ttl)
+    : executor_(executor),
+      on_grid_(std::move(on_grid)),
+      probe_(std::move(probe)),
+      ttl_(ttl),
+      publishing_(executor),
+      refreshed_(executor) {}
+
+Task<Result<>> CachedDirectory::refresh() {
+  while (refreshing_) co_await refreshed_.wait_shielded();
+  if (snapshot_ && Clock::now() < fresh_until_) co_return Result<>{};
+  // Our own publish brings a new snapshot with it; until then ours is as good as any.
+  if (snapshot_ && !pending_.empty()) co_return Result<>{};
+  refreshing_ = true;
+  auto listing = co_await read_if_changed();
+  refreshing_ = false;
+  refreshed_.notify();
+  if (!listing) {
+    if (!snapshot_) co_return std::unexpected(std::move(listing).error());
+    log::warning("directory not refreshed, showing what was read before: " +
+                 listing.error().message());
+    fresh_until_ = Clock::now() + ttl_;
+    co_return Result<>{};
+  }
+  // What we published meanwhile is newer than what we read.
+  if (*listing && (!snapshot_ || (*listing)->version >= snapshot_->version)) {
+    snapshot_ = std::move(*listing);
+    lay_over();
+  }
+  fresh_until_ = Clock::now() + ttl_;
+  co_return Result<>{};
+}
+
+Task<Result<std::shared_ptr<const grid::Listing>>> CachedDirectory::read_if_changed() {
+  if (snapshot_) {
+    if (!probe_) co_return std::shared_ptr<const grid::Listing>();  // it cannot change
+    auto version = co_await probe_();
+    if (!version) co_return std::unexpected(std::move(version).error());
+    if (*version == snapshot_->version) co_return std::shared_ptr<const grid::Listing>();
+  }
+  CO_TRY(listing, co_await on_grid_->list());
+  co_return std::make_shared<const grid::Listing>(std::move(listing));
+}
+
+void CachedDirectory::lay_over() {
+  ++generation_;
+  overlay_.clear();
+  const auto now = seconds_now();
+  for (const auto& pending : pending_)
+    for (const auto& edit : pending->edits) lay_over(edit, now);
+}
+
+void CachedDirectory::lay_over(const grid::Edit& edit, double now) {
+  if (auto* set = std::get_if<grid::Edit::Set>(&edit.what)) {
+    auto old = find(set->name);
+    std::optional<Metadata> before;
+    if (old) before = std::move(old->metadata);
+    Child child{set->name, set->cap, set->cap.read_only().value_or(set->cap),
+                Metadata::updated(before, set->metadata, now)};
+    overlay_[set->name] = std::move(child);
+  } else if (auto* remove = std::get_if<grid::Edit::Remove>(&edit.what)) {
+    overlay_[remove->name] = std::nullopt;
+  } else if (auto* rename = std::get_if<grid::Edit::Rename>(&edit.what)) {
+    if (auto child = find(rename->from)) {
+      overlay_[rename->from] = std::nullopt;
+      child->name = rename->to;
+      overlay_[rename->to] = std::move(*child);
+    }
+  } else if (auto* change = std::get_if<grid::Edit::SetMetadata>(&edit.what)) {
+    if (auto child = find(change->name)) {
+      child->metadata = Metadata::updated(child->metadata, change->change(child->metadata), now);
+      overlay_[change->name] = std::move(*child);
+    }
+  }
+}
+
+std::optional<Child> CachedDirectory::find(std::string_view name) const {
+  auto laid = overlay_.find(name);
+  if (laid != overlay_.end()) return laid->second;
+  if (!snapshot_) return std::nullopt;
+  auto* child = snapshot_->find(name);
+  if (!child) return std::nullopt;
+  return *child;
+}
+
+std::vector<Child> CachedDirectory::children() const {
+  std::vector<Child> out;
+  auto laid = overlay_.begin();
+  auto take_laid = [&] {
+    if (laid->second) out.push_back(*laid->second);
+    ++laid;
+  };
+  if (snapshot_) {
+    out.reserve(snapshot_->children.size() + overlay_.size());
+    for (const auto& child : snapshot_->children) {
+      while (laid != overlay_.end() && laid->first < child.name) take_laid();
+      if (laid != overlay_.end() && laid->first == child.name)
+        take_laid();
+      else
+        out.push_back(child);
+    }
+  }
+  while (laid != overlay_.end()) take_laid();
+  return out;
+}
+
+bool CachedDirectory::empty() const {
+  if (overlay_.empty()) return !snapshot_ || snapshot_->children.empty();
+  return children().empty();
+}
+
+Task<Result<>> CachedDirectory::apply(std::vector<grid::Edit> edits) {
+  auto pending = std::make_shared<Pending>(executor_, std::move(edits));
+  const bool idle = pending_.empty();
+  pending_.push_back(pending);
+  ++generation_;
+  const auto now = seconds_now();
+  for (const auto& edit : pending->edits) lay_over(edit, now);
+  if (idle) publishing_.spawn(publish());
+  // Shielded: whoever gave up waiting has still changed the directory.
+  while (!pending->outcome) co_await pending->settled.wait_shielded();
+  co_return *pending->outcome;
+}
+
+namespace {
+
+// The edits themselves are at fault, not the grid: the others of the batch need not suffer.
+bool fault_of_one_edit(Errc code) {
+  return code == Errc::not_found || code == Errc::exists || code == Errc::conflict ||
+         code == Errc::bad_cap || code == Errc::bad_name || code == Errc::bad_argument;
+}
+
+}  // namespace
+
+Task<> CachedDirectory::publish() {
+  std::size_t limit = SIZE_MAX;  // how many apply() calls go out together
+  while (!pending_.empty()) {
+    std::vector<std::shared_ptr<Pending>> batch;
+    for (const auto& pending : pending_)
+      if (batch.size() < limit) batch.push_back(pending);
+    std::vector<grid::Edit> edits;
+    for (const auto& pending : batch)
+      edits.insert(edits.end(), pending->edits.begin(), pending->edits.end());
+    auto listing = co_await on_grid_->edit(std::move(edits), seconds_now());
+    if (!listing && batch.size() > 1 && fault_of_one_edit(listing.error().code)) {
+      limit = 1;
+      continue;
+    }
+    Result<> outcome;
+    if (listing) {
+      snapshot_ = std::make_shared<const grid::Listing>(std::move(*listing));
+      fresh_until_ = Clock::now() + ttl_;
+    } else {
+      outcome = std::unexpected(std::move(listing).error());
+      fresh_until_ = TimePoint{};
+    }
+    for (std::size_t i = 0; i < batch.size(); ++i) pending_.pop_front();
+    lay_over();
+    for (const auto& pending : batch) {
+      pending->outcome = outcome;
+      pending->settled.notify();
+    }
+  }
+}
+
+Task<> CachedDirectory::close() { co_await publishing_.join(); }
+
+}  // namespace lafs::cache

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "frontends/fs/facts.h"
+
+#include <cmath>
+
+namespace lafs::fs {
+
+timespec wall_clock_now() {
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return now;
+}
+
+Kind kind_of(const cache::Child& child) {
+  if (child.cap.is_directory()) return Kind::directory;
+  using Stored = cache::PosixFacts::Kind;
+  switch (child.metadata.posix().kind) {
+    case Stored::file:
+      return Kind::file;
+    // Only a literal can say where it points without asking anybody.
+    case Stored::symlink:
+      return child.cap.is_literal() ? Kind::symlink : Kind::file;
+    case Stored::fifo:
+      return Kind::fifo;
+    case Stored::socket:
+      return Kind::socket;
+  }
+  return Kind::file;
+}
+
+cache::PosixFacts::Kind stored_kind(Kind kind) {
+  using Stored = cache::PosixFacts::Kind;
+  switch (kind) {
+    case Kind::file:
+    case Kind::directory:
+      return Stored::file;
+    case Kind::symlink:
+      return Stored::symlink;
+    case Kind::fifo:
+      return Stored::fifo;
+    case Kind::socket:
+      return Stored::socket;
+  }
+  return Stored::file;
+}
+
+cache::PosixFacts facts_of(const cache::Child& child) {
+  auto facts = child.metadata.posix();
+  const auto seconds = child.metadata.link_modified();
+  // Anybody can write these numbers: what does not fit a time is no time.
+  if (seconds && std::isfinite(*seconds) && std::fabs(*seconds) < 1e15) {
+    timespec linked;
+    linked.tv_sec = static_cast<time_t>(std::floor(*seconds));
+    linked.tv_nsec = static_cast<long>((*seconds - std::floor(*seconds)) * 1e9);
+    if (!facts.mtime) facts.mtime = linked;
+    if (!facts.ctime) facts.ctime = linked;
+  }
+  return facts;
+}
+
+std::uint64_t size_of(const cache::Cap& cap) { return cap.size().value_or(0); }
+
+}  // namespace lafs::fs

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// A grid filesystem on fake servers, and words to use it like a person: paths, whole files.
+
+#include <filesystem>
+
+#include "cache/cached_client.h"
+#include "frontends/fs/grid_fs.h"
+#include "grid/client.h"
+#include "tests/fake/fake_grid.h"
+
+namespace lafs::fs::test {
+
+inline constexpr Caller somebody{1000, 1000};
+
+// One node on a grid: its own client and caches. Several may share the servers. close() it.
+class Drive {
+ public:
+  Drive(asio::any_io_executor executor, grid::fake::FakeGrid& servers, Pool& pool, grid::Cap root,
+        GridFs::Options options = {})
+      : client_(executor, servers.roster(), pool, client_options()),
+        cached_(executor, client_, cache_options()),
+        fs_(executor, cached_, std::move(root), with_staging(std::move(options))) {}
+
+  static grid::Client::Options client_options() {
+    return {.encoding = {.k = 3, .happy = 3, .n = 5, .max_segment_size = 4096},
+            .convergence_secret = to_bytes("convergence"),
+            .lease_secret = Secret()};
+  }
+  static Task<Result<grid::Cap>> new_root(asio::any_io_executor executor,
+                                          grid::fake::FakeGrid& servers, Pool& pool) {
+    grid::Client client(executor, servers.roster(), pool, client_options());
+    auto root = co_await client.create_directory();
+    co_await client.close();
+    co_return root;
+  }
+
+  GridFs& fs() { return fs_; }
+  cache::CachedClient& cached() { return cached_; }
+  grid::Client& client() { return client_; }
+
+  Task<Result<Attributes>> find(std::string path) {
+    NodeId at = root_node;
+    CO_TRY(found, co_await fs_.attributes(at));
+    auto here = found;
+    for (std::size_t from = 0; from < path.size();) {
+      auto slash = std::min(path.find('/', from), path.size());
+      CO_TRY(next, co_await fs_.lookup(at, path.substr(from, slash - from)));
+      if (at != root_node) fs_.forget(at, 1);
+      at = next.id;
+      here = next;
+      from = slash + 1;
+    }
+    co_return here;
+  }
+  // create (or truncate), write, flush, release. What flush says is the result.
+  Task<Result<>> put(NodeId parent, std::string name, Bytes data) {
+    const OpenFlags flags{.read = true, .write = true, .truncate = true};
+    CO_TRY(opened, co_await fs_.create(parent, name, 0644, flags, false, somebody));
+    auto written = co_await fs_.write(opened.handle, 0, data);
+    auto flushed = co_await fs_.flush(opened.handle);
+    co_await fs_.release(opened.handle);
+    fs_.forget(opened.attributes.id, 1);
+    if (!written) co_return written;
+    co_return flushed;
+  }
+  Task<Result<>> put(std::string name, Bytes data) {
+    co_return co_await put(root_node, std::move(name), std::move(data));
+  }
+  Task<Result<Bytes>> get(std::string path) {
+    CO_TRY(found, co_await find(path));
+    auto opened = co_await fs_.open(found.id, {});
+    if (!opened) co_return std::unexpected(opened.error());
+    Bytes all;
+    for (;;) {
+      auto part = co_await fs_.read(opened->handle, all.size(), 3000);
+      if (!part) {
+        co_await fs_.release(opened->handle);
+        co_return part;
+      }
+      if (part->empty()) break;
+      append(all, *part);
+    }
+    co_await fs_.release(opened->handle);
+    fs_.forget(found.id, 1);
+    co_return all;
+  }
+  Task<Result<std::vector<std::string>>> names(NodeId directory) {
+    CO_TRY(handle, co_await fs_.open_directory(directory));
+    std::vector<std::string> out;
+    std::uint64_t after = 0;
+    for (;;) {
+      CO_TRY(entries, co_await fs_.read_directory(handle, after, 7, false));
+      if (entries.empty()) break;
+      for (auto& entry : entries) out.push_back(entry.name);
+      after = entries.back().cookie;
+    }
+    co_await fs_.close_directory(handle);
+    co_return out;
+  }
+  Task<Result<>> close() {
+    auto done = co_await fs_.close();
+    co_await cached_.close();
+    co_await client_.close();
+    co_return done;
+  }
+
+ private:
+  static grid::Secret32 Secret() { return {}; }
+  static cache::CachedClient::Options cache_options() {
+    // Others' changes are seen at once: the tests do not wait for a TTL.
+    return {.segment_bytes = 1 << 20, .directory_ttl = {}, .mutable_ttl = {}};
+  }
+  static GridFs::Options with_staging(GridFs::Options options) {
+    if (options.staging_directory.empty())
+      options.staging_directory = std::filesystem::temp_directory_path().string();
+    options.retry_every = std::chrono::milliseconds(20);
+    return options;
+  }
+
+  grid::Client client_;
+  cache::CachedClient cached_;
+  GridFs fs_;
+};
+
+}  // namespace lafs::fs::test
