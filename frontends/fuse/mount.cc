@@ -150,6 +150,7 @@ Task<> Mount::serve() {
 }
 
 void Mount::stop() {
+  if (!state_) return;
   auto& s = *state_;
   if (s.stopping) return;
   s.stopping = true;

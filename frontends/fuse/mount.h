@@ -7,8 +7,9 @@
 //   CO_TRY_DO(mount.start(filesystem, "/mnt/grid", {}));   // mounted; requests wait
 //   co_await mount.serve();                                // answers until unmounted or stopped
 //
-// All on the I/O thread. Somebody must run serve() from start() on: until then every process that
-// looks at the mountpoint sleeps. Nothing that runs on this thread may touch the mounted directory.
+// All on the I/O thread. Whoever wants to end with stop() on SIGTERM handles it before start().
+// Somebody must run serve() from start() on: until then every process that looks at the mountpoint
+// sleeps. Nothing that runs on this thread may touch the mounted directory.
 
 #include <unistd.h>
 

@@ -21,13 +21,17 @@ namespace {
 
 // What libfuse said last: its functions return no reason. I/O thread only.
 std::string last_complaint;
+std::string unfinished_line;
 
 void keep_complaint(fuse_log_level level, const char* format, va_list arguments) {
+  if (level > FUSE_LOG_ERR) return;
   char text[512];
   std::vsnprintf(text, sizeof text, format, arguments);
-  last_complaint = text;
-  while (last_complaint.ends_with('\n')) last_complaint.pop_back();
-  if (level <= FUSE_LOG_ERR) log::warning(last_complaint);
+  unfinished_line += text;  // it comes in pieces
+  if (!unfinished_line.ends_with('\n')) return;
+  unfinished_line.pop_back();
+  last_complaint = std::exchange(unfinished_line, {});
+  log::warning(last_complaint);
 }
 
 std::string joined(const std::vector<std::string>& options) {

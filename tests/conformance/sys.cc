@@ -133,8 +133,9 @@ int as_user(uid_t uid, const std::string& directory, const std::function<int()>&
   const pid_t child = ::fork();
   MUST(child >= 0);
   if (child == 0) {
-    if (::chdir(directory.c_str()) != 0 || ::setgroups(0, nullptr) != 0 || ::setgid(uid) != 0 ||
-        ::setuid(uid) != 0) {
+    if (::chdir(directory.c_str()) != 0) ::_exit(250);
+    if (uid != ::geteuid() &&
+        (::setgroups(0, nullptr) != 0 || ::setgid(uid) != 0 || ::setuid(uid) != 0)) {
       ::_exit(250);
     }
     ::_exit(act());

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// mount_memfs DIR [--slow] [--read-only] [--immutable] [--capacity BYTES]
-// [--grace SECONDS]: mounts a MemFs at DIR
-// until it is unmounted or gets SIGTERM or SIGINT. Prints "mounted" when DIR is mounted. Exit
-// codes: 0 unmounted and everything was given back, 1 something is still held, 2 usage, 77 no FUSE
-// here.
+// mount_memfs DIR [--slow] [--read-only] [--immutable] [--capacity BYTES] [--grace SECONDS]: mounts
+// a MemFs at DIR until it is unmounted or gets SIGTERM or SIGINT. Prints "mounted" when DIR is
+// mounted. Exit codes: 0 unmounted and everything was given back, 1 something is still held, 2
+// usage or no mount, 77 no FUSE here.
 //
 // --slow: operations suspend for a random moment first, so that they overtake each other.
 #include <fcntl.h>
@@ -28,6 +27,7 @@ Task<> random_pause() {
 }
 
 bool fuse_usable() {
+  if (::geteuid() != 0) return ::access("/dev/fuse", F_OK) == 0;  // fusermount3 opens it
   const int fd = ::open("/dev/fuse", O_RDWR | O_CLOEXEC);
   if (fd >= 0) ::close(fd);
   return fd >= 0;
@@ -44,14 +44,15 @@ int run_mount(const std::string& directory, fs::MemFs::Options options,
   asio::io_context io;
   fs::MemFs filesystem(std::move(options));
   fuse::Mount mount(io.get_executor());
-  if (auto started = mount.start(filesystem, directory, mount_options); !started) {
-    std::fprintf(stderr, "%s\n", started.error().message().c_str());
-    return started.error().code == Errc::not_permitted ? 77 : 2;
-  }
+  // Before the mount is there: whoever sees it may send a signal at once.
   asio::signal_set signals(io, SIGTERM, SIGINT);
   signals.async_wait([&](boost::system::error_code failed, int) {
     if (!failed) mount.stop();
   });
+  if (auto started = mount.start(filesystem, directory, mount_options); !started) {
+    std::fprintf(stderr, "%s\n", started.error().message().c_str());
+    return started.error().code == Errc::not_permitted ? 77 : 2;
+  }
   std::puts("mounted");
   std::fflush(stdout);
   bool done = false;
