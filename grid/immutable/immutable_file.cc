@@ -60,10 +60,10 @@ ShareReader& ImmutableFile::reader(ShareId id) {
   return *slot;
 }
 
-TimePoint ImmutableFile::check_overdue(SegmentFetch& fetch) {
-  const auto patience = chooser_.patience();
-  for (auto id : fetch.check_overdue(Clock::now(), patience)) chooser_.overdue(id.server);
-  return fetch.next_check(patience);
+void ImmutableFile::check_overdue(SegmentFetch& fetch) {
+  for (auto id : fetch.check_overdue(Clock::now(), chooser_.patience())) {
+    chooser_.overdue(id.server);
+  }
 }
 
 void ImmutableFile::learn(ShareId id, SegmentFetch& fetch, TimePoint begin,
@@ -122,13 +122,13 @@ Task<Result<Geometry>> ImmutableFile::geometry(std::uint64_t near) {
   CO_TRY_DO(check_usable(cap()));
   auto pass = gate_.enter();
   if (!pass || closing_) co_return fail(Errc::closed, "immutable file");
+  const auto round = geometry_rounds_;
   if (!hashes_.known() && !looking_) {
     looking_ = true;
     near_ = near;
     geometry_error_.reset();
     tasks_.spawn(look_for_geometry());
   }
-  const auto round = geometry_rounds_;
   while (!hashes_.known() && geometry_rounds_ == round && !closing_) {
     co_await news_.wait();
     const bool stop = co_await stop_requested();
@@ -145,17 +145,19 @@ Task<> ImmutableFile::look_for_geometry() {
   auto fetch = std::make_shared<SegmentFetch>(cap().k);
   finder_.refresh(Clock::now());
   while (!hashes_.known() && !closing_) {
-    const auto wake = check_overdue(*fetch);
+    check_overdue(*fetch);
     while (auto id = chooser_.next(*fetch, Clock::now(), finder_.exhausted())) {
       fetch->started(*id, Clock::now());
       tasks_.spawn(prepare_share(*id, fetch, near_));
     }
+    // What needs no waiting happens within spawn(), and nobody would wake us for it.
+    if (hashes_.known()) break;
     if (!fetch->covered()) finder_.look_on();
     if (hopeless(*fetch)) {
       geometry_error_ = not_enough("file " + cap().storage_index.text()).error();
       break;
     }
-    co_await news_.wait(wake);
+    co_await news_.wait(fetch->next_check(chooser_.patience()));
     const bool stop = co_await stop_requested();
     if (stop) break;
   }
@@ -185,12 +187,11 @@ Task<Result<std::shared_ptr<const Bytes>>> ImmutableFile::segment(SegmentNo numb
                                            std::to_string(geometry.num_segments));
   }
   if (closing_) co_return fail(Errc::closed, "immutable file");
-  auto& slot = flights_[number];
-  if (!slot) {
-    slot = std::make_shared<Flight>(executor_, number, geometry.k);
-    tasks_.spawn(fly(slot));
+  auto flight = flights_[number];
+  if (!flight) {
+    flight = flights_[number] = std::make_shared<Flight>(executor_, number, geometry.k);
+    tasks_.spawn(fly(flight));
   }
-  const auto flight = slot;
   ++flight->waiters;
   bool stop = co_await stop_requested();
   while (!flight->result && !stop) {
@@ -231,11 +232,12 @@ Task<Result<ImmutableFile::Segment>> ImmutableFile::fetch(Flight& flight) {
       flights_.erase(flight.number);
       break;
     }
-    const auto wake = check_overdue(requests);
+    check_overdue(requests);
     while (auto id = chooser_.next(requests, Clock::now(), finder_.exhausted())) {
       requests.started(*id, Clock::now());
       asking.spawn(fetch_block(*id, flight));
     }
+    if (requests.enough()) break;
     if (!requests.covered()) finder_.look_on();
     if (hopeless(requests)) {
       error = not_enough("segment " + std::to_string(flight.number.value) + " of file " +
@@ -243,7 +245,7 @@ Task<Result<ImmutableFile::Segment>> ImmutableFile::fetch(Flight& flight) {
                   .error();
       break;
     }
-    co_await news_.wait(wake);
+    co_await news_.wait(requests.next_check(chooser_.patience()));
   }
   asking.cancel();
   co_await asking.join();

@@ -48,8 +48,8 @@ class ImmutableFile {
   struct Flight;
 
   ShareReader& reader(ShareId id);
-  // Marks slow requests; where the next look at them is due.
-  TimePoint check_overdue(SegmentFetch& fetch);
+  // Those that have waited for too long stop counting, and so do their servers.
+  void check_overdue(SegmentFetch& fetch);
   void learn(ShareId id, SegmentFetch& fetch, TimePoint begin, const Result<>& outcome);
   void report(ShareId id, const Error& error);
   Task<> send_report(ShareId id, std::string reason);

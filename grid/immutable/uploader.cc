@@ -78,7 +78,6 @@ class Upload {
     // The first 2n servers, and further ones only when those do not suffice.
     while (targets_.size() < order.size() && !(targets_.size() > 0 && plan_.happy())) {
       const auto first = targets_.size();
-      fprintf(stderr,"find_homes %zu of %zu this %p\n", first, order.size(), (void*)this);
       const auto last = std::min<std::size_t>(order.size(), first + batch);
       for (auto i = first; i < last; ++i) {
         targets_.push_back({order[i],
@@ -87,9 +86,7 @@ class Upload {
         plan_.add_server(order[i].name());
       }
       co_await survey(first);
-      fprintf(stderr,"surveyed targets %zu first %zu\n", targets_.size(), first);
       co_await allocate();
-      fprintf(stderr,"allocated targets %zu\n", targets_.size());
       const bool stop = co_await stop_requested();
       if (stop) co_return fail(Errc::cancelled, "upload");
     }

@@ -26,6 +26,7 @@ UploadContext context(FakeGrid& grid, Encoding encoding = {}) {
   out.limits.survey = 300ms;
   out.limits.stragglers = 30ms;
   out.limits.allocate = 300ms;
+  out.limits.contention = 0ms;
   out.limits.send.deadline = 300ms;
   return out;
 }
@@ -295,6 +296,33 @@ Task<> cancel_upload(FakeGrid& grid, std::optional<Result<UploadResult>>& out, D
   co_await group.join();
 }
 }  // namespace
+
+namespace {
+Task<> put_both(FakeGrid& grid, std::optional<Result<UploadResult>>& one,
+                std::optional<Result<UploadResult>>& other) {
+  const auto source = memory_source(pattern(30'000));
+  auto c = context(grid);
+  c.limits.contention = 1h;
+  TaskGroup group(co_await asio::this_coro::executor);
+  group.spawn(put_and_store(c, source, one));
+  group.spawn(put_and_store(c, source, other));
+  co_await group.join();
+}
+}  // namespace
+
+TEST_CASE("two uploads of one file at the same time end with one set of shares and one cap") {
+  FakeGrid grid;
+  for (std::size_t s = 0; s < 10; ++s) grid.server(s).faults.delay = 1ms;
+  std::optional<Result<UploadResult>> one, other;
+  run(put_both(grid, one, other));
+  REQUIRE(one->has_value());
+  REQUIRE(other->has_value());
+  CHECK((*one)->cap == (*other)->cap);
+  CHECK((*one)->report.happiness >= 7);
+  CHECK((*other)->report.happiness >= 7);
+  CHECK(grid.unfinished_uploads() == 0);
+  CHECK(grid.share_map(index_of(**one)).size() == 10);
+}
 
 TEST_CASE("a source that fails ends the upload with its error and leaves nothing") {
   FakeGrid grid;
