@@ -14,6 +14,9 @@ namespace {
 
 // How often a read starts over with a wider search before it gives up.
 constexpr int read_attempts = 3;
+// How often a writer waits for another one that seems to be writing. A writer that died half way
+// looks the same, and is overruled in the end.
+constexpr int most_waits = 2;
 
 std::vector<storage::KnownServer> servers_for(const storage::Roster& roster,
                                               const StorageIndex& si) {
@@ -59,20 +62,32 @@ bool may_hide_another(const ServerMap& map, const ShareHeader& base) {
   return false;
 }
 
-// What the next attempt is to be based on. Of colliding versions with one number, not the one that
-// is left of our own failed attempt: another writer may have been told of success, we were not. And
-// if we were, for `acknowledged`, that one.
+// A version newer than `base` is being written at this moment, perhaps: too few of its shares are
+// there to read it, and it is none of `ours`.
+bool in_the_making(const ServerMap& map, const ShareHeader& base, const std::set<VersionId>& ours) {
+  for (const auto& other : map.unrecoverable()) {
+    if (other->id().seqnum > base.id().seqnum && !ours.contains(other->id())) return true;
+  }
+  return false;
+}
+
+// What the next attempt is to be based on. What is left of our own failed attempts (`ours`) holds
+// nothing but `last_base` and our change, which will be made again anyway; another version since
+// then may be one whose writer was told of success. If we were told so, of `acknowledged`, that
+// one.
 ServerMap::Version choose_base(const ServerMap& map, const std::set<VersionId>& ours,
-                               const VersionId& acknowledged) {
+                               const VersionId& last_base, const VersionId& acknowledged) {
   const auto all = map.recoverable();
   if (all.empty()) return nullptr;
-  ServerMap::Version chosen;
   for (const auto& version : all) {
     if (version->id().seqnum < all.front()->id().seqnum) break;
     if (version->id() == acknowledged) return version;
-    if (!chosen && !ours.contains(version->id())) chosen = version;
   }
-  return chosen ? chosen : all.front();
+  for (const auto& version : all) {
+    const bool since = version->id().seqnum > last_base.seqnum || version->id() == last_base;
+    if (since && !ours.contains(version->id())) return version;
+  }
+  return all.front();
 }
 
 }  // namespace
@@ -270,10 +285,12 @@ Task<Result<VersionId>> MutableFile::State::modify(Change change, int attempts) 
   double delay = std::chrono::duration<double>(context.backoff).count();
   Error last{Errc::collision, {}};
   MapMode mode = MapMode::write;
+  VersionId last_base;
+  int waits = 0;
   for (int i = 0; i < attempts; ++i) {
     auto map = co_await update(mode, at);
     mode = MapMode::check;  // from the second time on
-    const auto base = choose_base(map, ours, acknowledged);
+    const auto base = choose_base(map, ours, last_base, acknowledged);
     if (!base) co_return std::unexpected(not_readable(map, at.servers.size()));
     if (may_hide_another(map, *base)) {
       last = {Errc::not_enough_shares, "another new version cannot be read now: " + map.failures()};
@@ -282,6 +299,13 @@ Task<Result<VersionId>> MutableFile::State::modify(Change change, int attempts) 
       if (i + 1 < attempts) co_await back_off(delay);
       continue;
     }
+    if (waits < most_waits && in_the_making(map, *base, ours)) {
+      co_await sleep_for(context.patience);
+      ++waits;
+      --i;
+      continue;
+    }
+    last_base = base->id();
     auto old = co_await retrieve(at, map, base, read_key);
     if (!old) {
       last = old.error();

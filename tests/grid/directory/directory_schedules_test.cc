@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// Several clients edit one directory while servers fail at random: every edit that was acknowledged
+// is there in the end, or was replaced by a later one.
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <random>
+
+#include "grid/directory/directory.h"
+#include "tests/grid/mutable/mutable_test.h"
+
+using namespace lafs;
+using namespace lafs::grid;
+using namespace lafs::grid::test;
+using fake::FakeGrid;
+using fake::Lost;
+
+namespace {
+
+using Random = std::mt19937_64;
+
+std::uint64_t below(Random& random, std::uint64_t n) { return random() % n; }
+
+// One edit of one name, as its client saw it. Times are places in one common order of events.
+struct Done {
+  std::string name;
+  std::string value;  // empty: removed
+  std::uint64_t began = 0;
+  std::uint64_t ended = 0;
+  bool acknowledged = false;
+};
+
+struct Schedule {
+  FakeGrid grid{{.servers = 7}};
+  Random random;
+  std::uint64_t clock = 0;
+  std::vector<Done> edits;
+  std::size_t clients_left = 0;
+};
+
+Task<> pause(std::uint64_t steps) {
+  auto executor = co_await asio::this_coro::executor;
+  for (std::uint64_t i = 0; i < steps; ++i) co_await asio::post(executor, asio::use_awaitable);
+}
+
+Task<> client(Schedule& s, Cap cap, std::size_t me, int edits) {
+  auto context = context_of(s.grid, 2, 6);
+  auto file = std::make_shared<MutableFile>(co_await asio::this_coro::executor, context, cap);
+  Directory directory(file, context.pool);
+  for (int i = 0; i < edits; ++i) {
+    co_await pause(below(s.random, 30));
+    Done done;
+    const bool shared = below(s.random, 3) == 0;
+    done.name =
+        shared ? "shared" : "of" + std::to_string(me) + "-" + std::to_string(below(s.random, 2));
+    std::vector<Edit> batch;
+    if (below(s.random, 5) == 0) {
+      batch.push_back(Edit::Remove{done.name, false});
+    } else {
+      done.value = std::to_string(me) + "/" + std::to_string(i);
+      batch.push_back(Edit::Set{done.name, Cap(LitCap{to_bytes(done.value)})});
+    }
+    done.began = ++s.clock;
+    const auto out = co_await directory.edit(std::move(batch), 1.0);
+    done.ended = ++s.clock;
+    done.acknowledged = out.has_value();
+    if (out) {
+      const auto* child = out->find(done.name);
+      CHECK((child != nullptr) == !done.value.empty());
+    }
+    s.edits.push_back(done);
+  }
+  co_await file->close();
+  --s.clients_left;
+}
+
+// Makes single calls fail, before or after they took effect, and takes one server away at a time.
+Task<> trouble(Schedule& s) {
+  std::optional<std::size_t> away;
+  while (s.clients_left > 0) {
+    co_await pause(1 + below(s.random, 20));
+    const auto i = below(s.random, s.grid.size());
+    switch (below(s.random, 4)) {
+      case 0:
+        if (away) s.grid.server(*away).set_gone(false);
+        away = i;
+        s.grid.server(i).set_gone();
+        break;
+      case 1:
+        if (away) s.grid.server(*away).set_gone(false);
+        away.reset();
+        break;
+      default:
+        s.grid.server(i).fail_at(below(s.random, 4),
+                                 below(s.random, 2) ? Lost::reply : Lost::request);
+    }
+  }
+  for (std::size_t i = 0; i < s.grid.size(); ++i) {
+    s.grid.server(i).set_gone(false);
+    s.grid.server(i).own_steps.fail_at.reset();
+  }
+}
+
+Task<Result<Listing>> play(Schedule& s, Cap cap) {
+  auto executor = co_await asio::this_coro::executor;
+  TaskGroup group(executor);
+  s.clients_left = 2 + below(s.random, 2);
+  const auto clients = s.clients_left;
+  for (std::size_t i = 0; i < clients; ++i) group.spawn(client(s, cap, i, 4));
+  group.spawn(trouble(s));
+  co_await group.join();
+  auto file = std::make_shared<MutableFile>(executor, context_of(s.grid, 2, 6), cap);
+  Directory directory(file, test_pool());
+  auto out = co_await directory.list();
+  co_await file->close();
+  co_return out;
+}
+
+}  // namespace
+
+TEST_CASE("no acknowledged edit is lost, whatever fails and whoever else writes") {
+  std::size_t acknowledged = 0, refused = 0;
+  for (std::uint64_t seed = 0; seed < 120; ++seed) {
+    INFO("seed " << seed);
+    Schedule s;
+    s.random.seed(seed);
+    struct Body {
+      static Task<Result<Cap>> make(MutableContext context) {
+        co_return co_await Directory::create(co_await asio::this_coro::executor, context,
+                                             MutableFormat::sdmf, test_key());
+      }
+    };
+    const auto cap = run(Body::make(context_of(s.grid, 2, 6)));
+    REQUIRE(cap);
+    const auto end = run(play(s, *cap));
+    REQUIRE(end);
+    std::set<std::string> names;
+    for (const auto& edit : s.edits) {
+      names.insert(edit.name);
+      ++(edit.acknowledged ? acknowledged : refused);
+    }
+    for (const auto& name : names) {
+      // What the name may hold now: the outcome of any edit that no acknowledged one followed.
+      std::set<std::string> allowed;
+      bool any_acknowledged = false;
+      for (const auto& edit : s.edits) {
+        if (edit.name != name) continue;
+        any_acknowledged = any_acknowledged || edit.acknowledged;
+        bool followed = false;
+        for (const auto& later : s.edits) {
+          followed =
+              followed || (later.name == name && later.acknowledged && later.began > edit.ended);
+        }
+        if (!followed) allowed.insert(edit.value);
+      }
+      if (!any_acknowledged) allowed.insert("");
+      const auto* child = end->find(name);
+      const auto value = child ? to_text(child->cap.as<LitCap>()->data) : std::string();
+      INFO(name << " holds " << value);
+      CHECK(allowed.contains(value));
+    }
+  }
+  INFO(acknowledged << " acknowledged, " << refused << " not");
+  CHECK(acknowledged > 600);
+  CHECK(acknowledged > 10 * refused);
+}
