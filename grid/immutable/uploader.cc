@@ -254,15 +254,15 @@ class Upload {
     co_await finishing.join();
     CO_TRY_DO(co_await drop_failed());
     // The few that failed although the upload did not: nothing half-written stays.
-    TaskGroup aborting(executor_);
     for (auto& sending : sending_) {
-      if (sending.writer->error()) aborting.spawn(sending.writer->abort());
+      if (sending.writer->error()) background_.spawn(sending.writer->abort());
     }
-    co_await aborting.join();
-    while (background_.running() > 0) {
-      co_await background_.wait_one();
-      const bool stop = co_await stop_requested();
-      if (stop) break;
+    // Aborts and renewals get a moment, but nobody waits long for a silent server.
+    const auto deadline = Clock::now() + std::chrono::seconds(2);
+    while (background_.running() > 0 && Clock::now() < deadline) {
+      co_await background_.wait_one(deadline);
+      const bool stopped = co_await stop_requested();
+      if (stopped) break;
     }
     co_return Result<>{};
   }
