@@ -68,6 +68,8 @@ Result<> Detached::ready(const std::filesystem::path& log) {
   ::dup2(fd, STDOUT_FILENO);
   ::dup2(fd, STDERR_FILENO);
   ::close(fd);
+  // Whatever directory this was typed in is not ours to keep busy.
+  [[maybe_unused]] const int moved = ::chdir("/");
   const char word = '\0';
   const bool told = ::write(pipe_, &word, 1) == 1;
   ::close(std::exchange(pipe_, -1));

@@ -87,7 +87,8 @@ Task<> Copier::to_grid(stdfs::path from, Place to) {
   }
   if (S_ISDIR(facts.st_mode)) {
     if (!to.exists()) {
-      auto made = co_await make_directory_at(session_, std::move(to), facts_from(facts));
+      std::optional<cache::PosixFacts> all = facts_from(facts);
+      auto made = co_await make_directory_at(session_, std::move(to), std::move(all));
       if (!made) {
         report_(made.error());
         co_return;
@@ -106,7 +107,8 @@ Task<> Copier::to_grid(stdfs::path from, Place to) {
     }
     auto all = facts_from(facts);
     all.kind = cache::PosixFacts::Kind::symlink;
-    auto linked = co_await link(std::move(to), Cap(grid::LitCap{to_bytes(target.string())}), all);
+    Cap literal(grid::LitCap{to_bytes(target.string())});
+    auto linked = co_await link(std::move(to), std::move(literal), std::move(all));
     if (went_well(std::move(linked))) done(0);
     co_return;
   }
@@ -128,7 +130,8 @@ Task<> Copier::directory_to_grid(stdfs::path from, Place to) {
   for (const auto& path : *names) {
     const bool stop = co_await stop_requested();
     if (stop) co_return;
-    auto place = co_await place_in(session_, to, path.filename().string());
+    auto name = path.filename().string();
+    auto place = co_await place_in(session_, to, std::move(name));
     if (!place) {
       report_(place.error());
       continue;
@@ -234,7 +237,8 @@ Task<> Copier::within_grid(Place from, Place to) {
     report_({Errc::bad_argument, "cannot copy " + from.text + " into itself"});
     co_return;
   }
-  co_await entry_within_grid(std::move(from), std::move(to), {});
+  std::vector<Cap> none;
+  co_await entry_within_grid(std::move(from), std::move(to), std::move(none));
 }
 
 Task<> Copier::entry_within_grid(Place from, Place to, std::vector<Cap> above) {

@@ -195,6 +195,7 @@ Result<pid_t> LocalGrid::start(const Member& member) const {
   if (child == 0) {
     // Only what is safe between fork and exec.
     ::setsid();
+    [[maybe_unused]] const int moved = ::chdir("/");
     ::dup2(null_fd, STDIN_FILENO);
     ::dup2(log_fd, STDOUT_FILENO);
     ::dup2(log_fd, STDERR_FILENO);
