@@ -2,11 +2,12 @@
 #pragma once
 
 // INTERFACE 2: a filesystem, as FUSE, SFTP and FTP need it. Protocol-neutral and node-based: a path
-// cannot say what writing to a deleted file means. Bodies: GridFs (the grid), MemFs (memory, tests).
+// cannot say what writing to a deleted file means. Bodies: GridFs (the grid), MemFs (memory,
+// tests).
 //
-// Nodes: what lookup, create, mkdir, symlink and mknod return has one reference more; forget() gives
-// references back. A node is dropped when it has no name, no reference and no open handle. Other
-// node arguments must hold a reference, else Errc::bad_handle.
+// Nodes: what lookup, create, mkdir, symlink and mknod return has one reference more; forget()
+// gives references back. A node is dropped when it has no name, no reference and no open handle.
+// Other node arguments must hold a reference, else Errc::bad_handle.
 //
 // Permission bits are data here; whoever faces users checks them (FUSE: default_permissions).
 // All calls run on the I/O thread and may be in flight at once.
@@ -38,8 +39,9 @@ class Filesystem {
   virtual Task<Result<Attributes>> mknod(NodeId parent, std::string name, Kind kind,
                                          std::uint32_t mode, Caller caller) = 0;
   virtual Task<Result<std::string>> readlink(NodeId node) = 0;
-  virtual Task<Result<>> unlink(NodeId parent, std::string name) = 0;  // is_directory for a directory
-  virtual Task<Result<>> rmdir(NodeId parent, std::string name) = 0;   // not_directory, not_empty
+  virtual Task<Result<>> unlink(NodeId parent,
+                                std::string name) = 0;  // is_directory for a directory
+  virtual Task<Result<>> rmdir(NodeId parent, std::string name) = 0;  // not_directory, not_empty
   // Replaces like POSIX: a file a file, a directory an empty directory. A directory cannot go below
   // itself (bad_argument). Both names may be the same.
   virtual Task<Result<>> rename(NodeId parent, std::string name, NodeId new_parent,

@@ -17,8 +17,8 @@ std::string base32(ByteView bytes);
 // not zero. What caps, storage indexes and everything new use.
 std::optional<Bytes> from_base32(std::string_view text);
 
-// As Tahoe's generic decoder: the lowest unused bit of the last character may be set and is dropped.
-// For secrets files, permutation seeds and tub ids.
+// As Tahoe's generic decoder: the lowest unused bit of the last character may be set and is
+// dropped. For secrets files, permutation seeds and tub ids.
 std::optional<Bytes> from_base32_lax(std::string_view text);
 
 // A strict decode to exactly N bytes.

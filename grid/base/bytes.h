@@ -43,7 +43,8 @@ T get_be(const std::uint8_t* p) {
 }
 template <class T>
 void put_be(std::uint8_t* p, T value) {
-  for (std::size_t i = 0; i < sizeof(T); ++i) p[i] = static_cast<std::uint8_t>(value >> (8 * (sizeof(T) - 1 - i)));
+  for (std::size_t i = 0; i < sizeof(T); ++i)
+    p[i] = static_cast<std::uint8_t>(value >> (8 * (sizeof(T) - 1 - i)));
 }
 template <class T>
 void append_be(Bytes& to, T value) {

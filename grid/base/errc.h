@@ -12,10 +12,10 @@ namespace lafs {
 
 enum class Errc : std::uint8_t {
   // What the caller said.
-  bad_argument,   // A value given to us makes no sense.
-  bad_cap,        // A capability string is malformed or unusable.
-  bad_config,     // A configuration file or node directory is wrong.
-  unsupported,    // We understand the request and do not do that.
+  bad_argument,  // A value given to us makes no sense.
+  bad_cap,       // A capability string is malformed or unusable.
+  bad_config,    // A configuration file or node directory is wrong.
+  unsupported,   // We understand the request and do not do that.
   // Names and kinds.
   not_found,      // There is nothing of that name.
   exists,         // Something of that name is already there.

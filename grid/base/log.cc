@@ -12,8 +12,8 @@ namespace {
 
 spdlog::logger& logger() {
   static auto instance = [] {
-    auto made = std::make_shared<spdlog::logger>(
-        "lafs", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    auto made =
+        std::make_shared<spdlog::logger>("lafs", std::make_shared<spdlog::sinks::stderr_sink_mt>());
     made->set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
     made->set_level(spdlog::level::warn);
     return made;
@@ -30,11 +30,21 @@ bool ends_token(char c) {
 
 void set_level(Level level) {
   switch (level) {
-    case Level::debug: logger().set_level(spdlog::level::debug); break;
-    case Level::info: logger().set_level(spdlog::level::info); break;
-    case Level::warning: logger().set_level(spdlog::level::warn); break;
-    case Level::error: logger().set_level(spdlog::level::err); break;
-    case Level::off: logger().set_level(spdlog::level::off); break;
+    case Level::debug:
+      logger().set_level(spdlog::level::debug);
+      break;
+    case Level::info:
+      logger().set_level(spdlog::level::info);
+      break;
+    case Level::warning:
+      logger().set_level(spdlog::level::warn);
+      break;
+    case Level::error:
+      logger().set_level(spdlog::level::err);
+      break;
+    case Level::off:
+      logger().set_level(spdlog::level::off);
+      break;
   }
 }
 
@@ -46,8 +56,12 @@ void set_level_from_name(std::string_view name) {
   if (name == "off") set_level(Level::off);
 }
 
-void debug(std::string_view m) { if (logger().should_log(spdlog::level::debug)) logger().debug(redact(m)); }
-void info(std::string_view m) { if (logger().should_log(spdlog::level::info)) logger().info(redact(m)); }
+void debug(std::string_view m) {
+  if (logger().should_log(spdlog::level::debug)) logger().debug(redact(m));
+}
+void info(std::string_view m) {
+  if (logger().should_log(spdlog::level::info)) logger().info(redact(m));
+}
 void warning(std::string_view m) { logger().warn(redact(m)); }
 void error(std::string_view m) { logger().error(redact(m)); }
 

@@ -9,8 +9,8 @@ std::string Error::message() const {
 }
 
 std::unexpected<Error> annotate(Error error, std::string_view prefix) {
-  error.context = error.context.empty() ? std::string(prefix)
-                                        : std::string(prefix) + ": " + error.context;
+  error.context =
+      error.context.empty() ? std::string(prefix) : std::string(prefix) + ": " + error.context;
   return std::unexpected(std::move(error));
 }
 

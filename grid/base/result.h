@@ -34,13 +34,13 @@ inline std::unexpected<Error> fail(Errc code, std::string context = {}) {
 std::unexpected<Error> annotate(Error error, std::string_view prefix);
 
 // Unpack a Result into `var` or return its error. CO_ variants are for coroutines.
-#define TRY(var, expr)                                                  \
-  auto var##_r = (expr);                                                \
-  if (!var##_r) return std::unexpected(std::move(var##_r).error());     \
+#define TRY(var, expr)                                              \
+  auto var##_r = (expr);                                            \
+  if (!var##_r) return std::unexpected(std::move(var##_r).error()); \
   auto var = std::move(*var##_r)
-#define CO_TRY(var, expr)                                               \
-  auto var##_r = (expr);                                                \
-  if (!var##_r) co_return std::unexpected(std::move(var##_r).error());  \
+#define CO_TRY(var, expr)                                              \
+  auto var##_r = (expr);                                               \
+  if (!var##_r) co_return std::unexpected(std::move(var##_r).error()); \
   auto var = std::move(*var##_r)
 // The same for a Result whose value does not matter.
 #define TRY_DO(expr) \

@@ -99,12 +99,13 @@ TaskGroup::~TaskGroup() { assert(state_->tasks.empty() && "join() a TaskGroup be
 void TaskGroup::spawn(Task<> task) {
   auto state = state_;
   auto here = state->tasks.emplace(state->tasks.end());
-  asio::co_spawn(state->executor, without_throwing(std::move(task)),
-                 asio::bind_cancellation_slot(here->slot(), [state, here](std::exception_ptr error) {
-                   if (error) report_bug(error);
-                   state->tasks.erase(here);
-                   state->ended.notify();
-                 }));
+  asio::co_spawn(
+      state->executor, without_throwing(std::move(task)),
+      asio::bind_cancellation_slot(here->slot(), [state, here](std::exception_ptr error) {
+        if (error) report_bug(error);
+        state->tasks.erase(here);
+        state->ended.notify();
+      }));
 }
 
 std::size_t TaskGroup::running() const { return state_->tasks.size(); }

@@ -148,8 +148,8 @@ class Limiter {
   Signal changed_;
   std::uint64_t capacity_;
   std::uint64_t free_;
-  std::uint64_t next_ticket_ = 0;   // handed to the next who asks
-  std::uint64_t serving_ = 0;       // whose turn it is
+  std::uint64_t next_ticket_ = 0;  // handed to the next who asks
+  std::uint64_t serving_ = 0;      // whose turn it is
 };
 
 // Runs `task` and gives it `limit`: after that it is cancelled, waited for, and Errc::timed_out is

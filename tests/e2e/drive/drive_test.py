@@ -75,16 +75,19 @@ class Grid:
                                         self.drive], stderr=subprocess.PIPE)
         deadline = time.monotonic() + 30
         while not os.path.ismount(self.drive):
-            check(self.daemon.poll() is None, "mount ended: " + self.last_words())
+            if self.daemon.poll() is not None:
+                raise Failed("mount ended: " + self.last_words())
             check(time.monotonic() < deadline, "the mount did not appear")
             time.sleep(0.02)
 
     def last_words(self):
-        return self.daemon.stderr.read().decode(errors="replace") if self.daemon else ""
+        """What the daemon printed. Only when it has ended: reads to the end."""
+        return self.daemon.stderr.read().decode(errors="replace")
 
     def unmount(self):
         run(self.lafs, "umount", self.drive)
-        check(self.daemon.wait(60) == 0, "the daemon failed: " + self.last_words())
+        if self.daemon.wait(60) != 0:
+            raise Failed("the daemon failed: " + self.last_words())
         self.daemon = None
         check(not os.path.ismount(self.drive), "still mounted")
 
@@ -305,7 +308,8 @@ def case_a_killed_daemon_does_not_block_the_next_mount(grid):
 def case_sigterm_unmounts(grid):
     grid.daemon.send_signal(signal.SIGTERM)
     status = grid.daemon.wait(60)
-    check(status in (0, 128 + signal.SIGTERM), f"exit status {status}: {grid.last_words()}")
+    if status not in (0, 128 + signal.SIGTERM):
+        raise Failed(f"exit status {status}: {grid.last_words()}")
     check(not os.path.ismount(grid.drive), "still mounted")
     grid.mount()
 
@@ -323,6 +327,7 @@ def main():
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         print("SKIP: /dev/fuse cannot be used")
         return 77
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that `finally` cleans up
     work = tempfile.mkdtemp(prefix="lafs-drive-")
     grid = Grid(os.path.abspath(args.lafs), work)
     grid.source, grid.large = os.path.abspath(args.source), args.large
