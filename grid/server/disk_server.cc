@@ -219,23 +219,30 @@ Task<Result<Allocation>> DiskServer::allocate(StorageIndex si, std::set<ShareNo>
   if (wanted.empty()) co_return out;
 
   const auto first_lease = make_lease(ContainerVersion::hashed_secrets, 0, s.expiration(), lease);
-  auto job = [&s, si, &wanted, share_size, &first_lease]() -> Result<std::vector<ShareFile>> {
+  using Created = std::vector<std::pair<ShareNo, ShareFile>>;
+  auto job = [&s, si, &wanted, share_size, &first_lease]() -> Result<Created> {
     TRY_DO(s.disk.make_directories(s.tree.shares(), s.tree.bucket(si)));
     TRY_DO(s.disk.make_directories(s.tree.shares(), s.tree.incoming_bucket(si)));
-    std::vector<ShareFile> files;
+    Created created;
     for (auto number : wanted) {
-      TRY(file,
-          ShareFile::create(s.disk, s.tree.incoming_share(si, number), share_size, first_lease));
-      files.push_back(std::move(file));
+      const auto path = s.tree.incoming_share(si, number);
+      auto file = ShareFile::create(s.disk, path, share_size, first_lease);
+      if (file) {
+        created.emplace_back(number, std::move(*file));
+      } else {
+        // Not granted, as if there were no space: mostly there is none.
+        log::warning("share not accepted: " + file.error().message());
+        (void)s.disk.remove(path);
+      }
     }
-    return files;
+    return created;
   };
-  CO_TRY(files, co_await offload(s.pool, job));
+  CO_TRY(created, co_await offload(s.pool, job));
   const auto now = Clock::now();
-  for (std::size_t i = 0; i < wanted.size(); ++i) {
-    s.uploads.add({si, wanted[i]}, std::make_shared<Upload>(s.executor, std::move(files[i]), upload,
-                                                            share_size, now));
-    out.allocated.insert(wanted[i]);
+  for (auto& [number, file] : created) {
+    s.uploads.add({si, number},
+                  std::make_shared<Upload>(s.executor, std::move(file), upload, share_size, now));
+    out.allocated.insert(number);
   }
   if (!s.expiring) {
     s.expiring = true;

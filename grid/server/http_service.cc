@@ -64,6 +64,18 @@ struct HttpService::State {
     bool keep_alive = false;
   };
 
+  // A connection is on the list of the busy or of the idle ones for as long as it exists.
+  struct Listed {
+    Listed(State& s, Connection& of) : state(s), c(of) {
+      c.place = state.busy.insert(state.busy.end(), &c);
+    }
+    ~Listed() { (c.idle ? state.idle : state.busy).erase(c.place); }
+    Listed(const Listed&) = delete;
+    Listed& operator=(const Listed&) = delete;
+    State& state;
+    Connection& c;
+  };
+
   Task<> accept_from(Tcp::acceptor& acceptor);
   Task<> serve(Tcp::socket socket);
   Task<bool> greet(Connection& c);
@@ -175,7 +187,7 @@ Task<> HttpService::State::serve(Tcp::socket socket) {
   beast::error_code ignored;
   socket.set_option(Tcp::no_delay(true), ignored);
   Connection c(TlsStream(beast::tcp_stream(std::move(socket)), SSL_new(tls.get())));
-  c.place = busy.insert(busy.end(), &c);
+  const Listed listed(*this, c);
   bool more = co_await greet(c);
   const bool secured = more;
   while (more && !closing) more = co_await serve_one(c);
@@ -184,7 +196,6 @@ Task<> HttpService::State::serve(Tcp::socket socket) {
     tcp_of(c.stream).expires_after(std::chrono::seconds(2));
     co_await c.stream.async_shutdown(quietly);
   }
-  (c.idle ? idle : busy).erase(c.place);
 }
 
 // The first bytes tell TLS from Foolscap, which we refuse as a Foolscap server would.

@@ -264,8 +264,10 @@ Result<std::vector<ByteRange>> decode_required(ByteView body) {
 }
 
 Bytes encode_reason(std::string_view reason) {
-  if (reason.size() > max_reason) {
-    std::size_t cut = max_reason;
+  // The limit of the text is 32765 bytes, but that of the body is 32768, and the body has 11 more.
+  constexpr std::size_t longest = 32768 - 11;
+  if (reason.size() > longest) {
+    std::size_t cut = longest;
     while (cut > 0 && (static_cast<std::uint8_t>(reason[cut]) & 0xc0) == 0x80) --cut;
     reason = reason.substr(0, cut);
   }

@@ -37,7 +37,7 @@ Result<std::set<ShareNo>> decode_share_set(ByteView body);
 Bytes encode_required(const std::vector<ByteRange>& required);
 Result<std::vector<ByteRange>> decode_required(ByteView body);
 
-// `reason` is cut to 32765 bytes, at a character's boundary.
+// `reason` is cut to what a request may hold, at a character's boundary.
 Bytes encode_reason(std::string_view reason);
 Result<std::string> decode_reason(ByteView body);
 
