@@ -8,6 +8,10 @@
 
 namespace lafs::fs {
 
+namespace {
+constexpr std::uint64_t worth_asking_for_space = 64u << 20;
+}  // namespace
+
 Attributes GridFs::attributes_of(const Node& node) const {
   Attributes out;
   const auto& facts = node.facts;
@@ -69,6 +73,7 @@ Task<Result<>> GridFs::stage(Node& node) {
 }
 
 Task<Result<>> GridFs::set_size(Node& node, std::uint64_t size) {
+  if (size > INT64_MAX) co_return fail(Errc::too_large, node.name);
   CO_TRY_DO(co_await learn_size(node));
   if (size == node.current_size() && node.on_grid) co_return Result<>{};
   CO_TRY_DO(co_await stage(node));
@@ -142,6 +147,7 @@ Task<Result<Bytes>> GridFs::read_node(Node& node, std::uint64_t offset, std::uin
 
 Task<Result<Bytes>> GridFs::read(HandleId handle, std::uint64_t offset, std::uint32_t size) {
   CO_TRY(open, file(handle));
+  if (!open->flags.read) co_return fail(Errc::bad_handle, "not open for reading");
   auto node = nodes_.pin(*open->node);
   co_return co_await read_node(*node, offset, size);
 }
@@ -165,6 +171,14 @@ Task<Result<cache::Cap>> GridFs::upload(Node& node) {
   if (!node.staged) co_return cache::Cap(grid::LitCap{});  // a new file, never written
   auto* staged = node.staged.get();
   const auto over = node.staged_over;
+  // A sparse file costs nothing here and its whole size on the grid: refused before it is hashed.
+  if (staged->size() > worth_asking_for_space) {
+    auto room = co_await space();
+    if (room && staged->size() > room->available)
+      co_return fail(Errc::no_space, "a file of " + std::to_string(staged->size()) +
+                                         " bytes, the grid has room for " +
+                                         std::to_string(room->available));
+  }
   // Old content that is needed is fetched before, so that the source never changes its mind.
   for (const auto& gap : staged->missing(0, staged->size())) {
     constexpr std::uint64_t piece = 1 << 20;

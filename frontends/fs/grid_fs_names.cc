@@ -232,8 +232,7 @@ Task<Result<Attributes>> GridFs::symlink(NodeId parent, std::string name, std::s
 
 Task<Result<Attributes>> GridFs::mknod(NodeId parent, std::string name, Kind kind,
                                        std::uint32_t mode, Caller caller) {
-  if (kind != Kind::fifo && kind != Kind::socket && kind != Kind::file)
-    co_return fail(Errc::not_permitted, name);
+  if (kind == Kind::directory || kind == Kind::symlink) co_return fail(Errc::bad_argument, name);
   auto cap = cache::Cap(grid::LitCap{});
   co_return co_await add_entry(parent, name, kind, cap, mode, caller);
 }
@@ -301,27 +300,46 @@ Task<Result<>> GridFs::check_replaceable(Node& source, Node& target) {
 }
 
 Task<Result<>> GridFs::exchange(Node& a, Node& b) {
-  // Within one directory it is one publish. Across two it could not be atomic.
-  if (a.parent != b.parent) co_return fail(Errc::bad_argument, "exchange across directories");
-  auto& parent = *a.parent;
   CO_TRY_DO(co_await store(a));
   CO_TRY_DO(co_await store(b));
-  if (!a.parent || a.parent != b.parent) co_return fail(Errc::not_found, "exchange");
+  if (!a.parent || !b.parent) co_return fail(Errc::not_found, "exchange");
+  auto parent_a = nodes_.pin(*a.parent);
+  auto parent_b = nodes_.pin(*b.parent);
+  CO_TRY(directory_b, co_await writable_directory_of(*parent_b));
+  CO_TRY(directory_a, co_await writable_directory_of(*parent_a));
+  if (a.parent != &*parent_a || b.parent != &*parent_b) co_return fail(Errc::not_found, "exchange");
   const auto name_a = a.name, name_b = b.name;
-  std::vector<grid::Edit> edits;
-  edits.push_back(set_edit(a, name_b));
-  edits.push_back(set_edit(b, name_a));
-  auto keep = nodes_.pin(parent);
   auto swap_names = [&] {
+    auto& to_a = *b.parent;
+    auto& to_b = *a.parent;
     const auto was_a = a.name, was_b = b.name;
     nodes_.detach(a);
     nodes_.detach(b);
-    nodes_.attach(a, parent, was_b);
-    nodes_.attach(b, parent, was_a);
+    nodes_.attach(a, to_a, was_b);
+    nodes_.attach(b, to_b, was_a);
   };
+  std::vector<grid::Edit> in_a, in_b;
+  in_a.push_back(set_edit(b, name_a));
+  in_b.push_back(set_edit(a, name_b));
   swap_names();
-  auto done = co_await parent.directory->apply(std::move(edits));
-  if (!done && a.parent == &parent && b.parent == &parent) swap_names();
+  Result<> done;
+  if (&*parent_a == &*parent_b) {
+    in_a.push_back(in_b.front());
+    done = co_await directory_a->apply(std::move(in_a));
+  } else {
+    // Two directories are two publishes. Between them `a` is kept under another name, so that a
+    // crash leaves one name too many and never one too few.
+    const auto aside = name_a + ".exchanging";
+    in_a.push_back(set_edit(a, aside));
+    done = co_await directory_a->apply(std::move(in_a));
+    if (done) done = co_await directory_b->apply(std::move(in_b));
+    if (done) {
+      std::vector<grid::Edit> tidy;
+      tidy.push_back(remove_edit(aside));
+      done = co_await directory_a->apply(std::move(tidy));
+    }
+  }
+  if (!done && a.parent && b.parent) swap_names();
   co_return done;
 }
 

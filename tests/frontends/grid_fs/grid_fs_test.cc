@@ -351,3 +351,38 @@ TEST_CASE("edits that come while a publish is under way go out together") {
     CHECK(g.calls(grid::fake::Verb::read_test_write) - before <= 5 * 5);
   });
 }
+
+TEST_CASE("closing stores what handles that are still open have written") {
+  FakeGrid grid({.servers = 5});
+  Pool pool(1);
+  auto body = [](FakeGrid& g, Pool& p) -> Task<> {
+    auto executor = co_await asio::this_coro::executor;
+    auto root = co_await Drive::new_root(executor, g, p);
+    REQUIRE(root.has_value());
+    Drive drive(executor, g, p, *root);
+    const OpenFlags flags{.read = true, .write = true};
+    auto opened = co_await drive.fs().create(root_node, "f", 0644, flags, true, somebody);
+    REQUIRE(opened.has_value());
+    const auto data = pattern(6000);
+    auto written = co_await drive.fs().write(opened->handle, 0, data);
+    REQUIRE(written.has_value());
+    auto nameless = co_await drive.fs().create(root_node, "gone", 0644, flags, true, somebody);
+    REQUIRE(nameless.has_value());
+    written = co_await drive.fs().write(nameless->handle, 0, data);
+    auto unlinked = co_await drive.fs().unlink(root_node, "gone");
+    REQUIRE(unlinked.has_value());
+    auto listing = co_await drive.fs().open_directory(root_node);
+    REQUIRE(listing.has_value());
+    auto closed = co_await drive.close();
+    REQUIRE(closed.has_value());
+    Drive other(executor, g, p, *root);
+    auto read = co_await other.get("f");
+    REQUIRE(read.has_value());
+    CHECK(*read == data);
+    auto names = co_await other.names(root_node);
+    CHECK(names == std::vector<std::string>{"f"});
+    closed = co_await other.close();
+    CHECK(closed.has_value());
+  };
+  run(body(grid, pool));
+}
