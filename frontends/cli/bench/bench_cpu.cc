@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "frontends/cli/bench/bench_encode.h"
 #include "frontends/cli/bench/measure.h"
 #include "grid/crypto/aes_ctr.h"
 #include "grid/crypto/hash.h"
@@ -95,9 +96,11 @@ double chk_hashing_limit(double sha256, unsigned k, unsigned n) {
 Result<std::vector<Figure>> bench_cpu(unsigned k, unsigned n, Budget budget) {
   TRY(codec, grid::Codec::make(k, n));
   std::vector<Figure> out;
-  out.push_back({"SHA-256, one stream", sha256_rate(budget), "MB/s"});
+  const double sha256 = sha256_rate(budget);
+  out.push_back({"SHA-256, one stream", sha256, "MB/s"});
   out.push_back({"AES-128-CTR", aes_ctr_rate(budget), "MB/s"});
-  for (auto figures : {bench_erasure(*codec, budget), bench_rsa(budget)})
+  TRY(encoding, bench_encode(k, n, sha256, budget));
+  for (auto figures : {bench_erasure(*codec, budget), encoding, bench_rsa(budget)})
     out.insert(out.end(), figures.begin(), figures.end());
   return out;
 }

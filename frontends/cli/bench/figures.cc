@@ -47,8 +47,8 @@ std::string figures_json(std::span<const Figure> figures) {
     if (&f != figures.data()) out += ',';
     out += fmt::format("{{\"name\":{},\"value\":{},\"unit\":{}", json_string(f.name),
                        json_number(f.value), json_string(f.unit));
-    if (f.limit) out += ",\"limit\":" + json_number(*f.limit);
-    if (f.ratio) out += ",\"ratio\":" + json_number(*f.ratio);
+    out += ",\"limit\":" + (f.limit ? json_number(*f.limit) : "null");
+    out += ",\"ratio\":" + (f.ratio ? json_number(*f.ratio) : "null");
     out += '}';
   }
   return out + "]}\n";

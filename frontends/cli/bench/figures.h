@@ -23,7 +23,7 @@ struct Figure {
 Figure against(Figure figure, double limit);
 
 // One line: {"figures":[{"name":"...","value":1.5,"unit":"MB/s","limit":3,"ratio":0.5},...]}. Limit
-// and ratio are left out where there is none; a value that is not finite is null.
+// and ratio are null where there is none, and so is a value that is not finite.
 std::string figures_json(std::span<const Figure> figures);
 
 // A line for each figure, columns aligned.
