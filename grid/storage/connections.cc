@@ -137,6 +137,7 @@ Task<Result<>> RemoteServer::Connections::establish(Connection& c) {
   auto& tcp = tcp_of(c.stream);
   tcp.expires_after(options_.connect_timeout);
   auto [refused, endpoint] = co_await tcp.async_connect(endpoints, quietly);
+  if (refused == beast::error::timeout) co_return fail(Errc::timed_out, "connecting");
   if (refused) {
     endpoints_.clear();  // the name may lead elsewhere by now
     co_return fail(Errc::unreachable, refused.message());
@@ -145,6 +146,7 @@ Task<Result<>> RemoteServer::Connections::establish(Connection& c) {
   tcp.socket().set_option(Tcp::no_delay(true), ignored);
   tls_.resume(c.stream.native_handle());
   auto [failed] = co_await c.stream.async_handshake(asio::ssl::stream_base::client, quietly);
+  if (failed == beast::error::timeout) co_return fail(Errc::timed_out, "TLS handshake");
   if (failed) {
     if (ClientTls::refused_certificate(c.stream.native_handle())) {
       co_return fail(Errc::wrong_certificate, "its key is not the one its address names");
