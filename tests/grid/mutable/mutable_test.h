@@ -18,7 +18,9 @@ inline const RsaPrivateKey& test_key(std::size_t i = 0) {
   return it->second;
 }
 
+// OpenSSL goes away after the pool: what it keeps for each thread would be lost otherwise.
 inline Pool& test_pool() {
+  test_key();
   static Pool pool(2);
   return pool;
 }
