@@ -61,6 +61,7 @@ Task<Result<Exit>> serve(Session& session, const Options& options, MountWords wo
     CO_TRY_DO(lock->write(std::to_string(::getpid()) + "\n"));
   }
 
+  session.client().keep_spare_keys(8);
   fs::GridFs filesystem(session.io().executor, session.cached(), *root.cap, std::move(fs_options));
   fuse::MountOptions mount_options;
   mount_options.read_only = read_only;

@@ -42,7 +42,7 @@ Client::Client(asio::any_io_executor executor, storage::Roster& roster, Pool& po
       roster_(roster),
       pool_(pool),
       options_(std::move(options)),
-      keys_(executor, pool, options_.spare_keys),
+      keys_(executor, pool, 0),
       closing_(executor) {}
 
 Client::~Client() = default;

@@ -35,8 +35,6 @@ class Client {
     Encoding encoding;
     Bytes convergence_secret;  // private/convergence
     Secret32 lease_secret;     // private/secret
-    // RSA keys made ahead of need once the first directory was made: worth it for whoever stays.
-    std::size_t spare_keys = 0;
   };
 
   Client(asio::any_io_executor executor, storage::Roster& roster, Pool& pool, Options options);
@@ -59,6 +57,8 @@ class Client {
   Result<std::shared_ptr<MutableFile>> mutable_file(const Cap& cap);
   // Publishes a new mutable file and returns its write cap.
   Task<Result<Cap>> create_mutable(MutableFormat format, Bytes contents);
+  // RSA keys kept in store from now on, for whoever stays and will make directories.
+  void keep_spare_keys(std::size_t count) { keys_.keep(count); }
 
   // A directory, mutable or immutable. Errc::not_directory when the cap is not one.
   Task<Result<std::shared_ptr<Directory>>> directory(Cap cap);

@@ -6,6 +6,7 @@
 // integers of any size keep their digits, 1 and 1.0 differ, NaN and Infinity exist, and lone
 // surrogates survive (as three-byte sequences in otherwise valid UTF-8).
 
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>

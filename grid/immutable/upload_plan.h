@@ -5,6 +5,7 @@
 // told what servers say, and says what to ask them next. Every round either places something or
 // takes a server out, so the rounds end.
 
+#include <algorithm>
 #include <string>
 
 #include "grid/immutable/encoding.h"

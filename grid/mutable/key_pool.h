@@ -23,6 +23,11 @@ class KeyPool {
   Task<RsaPrivateKey> take();
   // Begins to fill the store in the background.
   void fill();
+  // From now on the store holds up to `target` keys.
+  void keep(std::size_t target) {
+    target_ = target;
+    fill();
+  }
   std::size_t in_store() const { return keys_.size(); }
   // Waits for the key that is being made; call before destruction.
   Task<> close();

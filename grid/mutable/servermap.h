@@ -5,8 +5,11 @@
 // (spec/mutable 4). Plain: it is told what servers answered and draws the conclusions. Servers are
 // numbered by their place in the permuted order.
 
+#include <map>
 #include <memory>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "grid/mutable/mutable_share.h"
 

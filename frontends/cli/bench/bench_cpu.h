@@ -21,7 +21,8 @@ double sha256_rate(std::chrono::nanoseconds budget);
 double chk_hashing_limit(double sha256, unsigned k, unsigned n);
 
 // SHA-256, AES-128-CTR, erasure coding and decoding for k of n, encoding a whole file, RSA signing,
-// verifying and key generation; about `budget` for each. Errc::bad_argument unless 1 <= k <= n <= 256.
+// verifying and key generation; about `budget` for each. Errc::bad_argument unless 1 <= k <= n <=
+// 256.
 Result<std::vector<Figure>> bench_cpu(
     unsigned k, unsigned n, std::chrono::nanoseconds budget = std::chrono::milliseconds(500));
 

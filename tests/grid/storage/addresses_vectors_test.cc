@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // discovery.json: the certificate, NURL and FURL groups.
 #include <catch2/catch.hpp>
+#include <set>
 
 #include "grid/storage/identity.h"
 #include "grid/storage/nurl.h"

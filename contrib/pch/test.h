@@ -1,4 +1,0 @@
-// Precompiled: tests.
-#include "asio.h"
-
-#include <catch2/catch.hpp>
