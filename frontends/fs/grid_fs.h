@@ -106,6 +106,7 @@ class GridFs : public Filesystem {
   Task<Result<>> remove_entry(Node& parent, Node& node);
   Result<> check_writable() const;
   void touch_directory(Node& node);
+  void own(Node& node, const Node& parent, std::uint32_t mode, Caller caller) const;
 
   // --- files (grid_fs_files.cc)
   Result<OpenFile*> file(HandleId handle);

@@ -115,9 +115,7 @@ Task<Result<Opened>> GridFs::create(NodeId parent_id, std::string name, std::uin
   }
   auto node = nodes_.pin(nodes_.make(Kind::file, nodes_.id_for(*parent, name)));
   nodes_.attach(*node, *parent, name);
-  node->facts.mode = mode & 07777;
-  node->facts.uid = caller.uid;
-  node->facts.gid = caller.gid;
+  own(*node, *parent, mode, caller);
   node->facts.mtime = node->facts.ctime = node->facts.atime = wall_clock_now();
   touch_directory(*parent);
   ++node->references;

@@ -174,6 +174,15 @@ Task<Result<Attributes>> GridFs::change(NodeId id, Changes changes,
   co_return attributes_of(*node);
 }
 
+// Whose a new node is: in a set-gid directory its group's, and directories pass that on.
+void GridFs::own(Node& node, const Node& parent, std::uint32_t mode, Caller caller) const {
+  const auto above = attributes_of(parent);
+  const bool inherited = above.mode & 02000;
+  node.facts.mode = (mode & 07777) | (inherited && node.kind == Kind::directory ? 02000 : 0);
+  node.facts.uid = caller.uid;
+  node.facts.gid = inherited ? above.gid : caller.gid;
+}
+
 void GridFs::touch_directory(Node& node) { node.directory_changed = wall_clock_now(); }
 
 Task<Result<Attributes>> GridFs::add_entry(NodeId parent_id, std::string name, Kind kind,
@@ -191,9 +200,7 @@ Task<Result<Attributes>> GridFs::add_entry(NodeId parent_id, std::string name, K
   node->cap = cap;
   node->size = size_of(cap);
   node->on_grid = true;
-  node->facts.mode = mode & 07777;
-  node->facts.uid = caller.uid;
-  node->facts.gid = caller.gid;
+  own(*node, *parent, mode, caller);
   node->facts.kind = stored_kind(kind);
   if (kind != Kind::directory) node->facts.mtime = now;
   node->facts.ctime = now;
