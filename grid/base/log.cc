@@ -75,6 +75,8 @@ std::string redact(std::string_view message) {
         out += message.substr(0, kind_end + 1);
         out += "[redacted]";
         message.remove_prefix(kind_end + 1);
+        // What was redacted before, on its way into an error's context, is not redacted again.
+        if (message.starts_with("[redacted]")) message.remove_prefix(10);
         while (!message.empty() && !ends_token(message.front())) message.remove_prefix(1);
         continue;
       }

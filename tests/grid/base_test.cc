@@ -93,6 +93,8 @@ TEST_CASE("the log keeps the kind of a cap and drops its keys") {
   CHECK(log::redact("URI:DIR2:abc:def/some/path") == "URI:DIR2:[redacted]/some/path");
   CHECK(log::redact("at pb://hash@127.0.0.1:80/swiss#v=1 now") ==
         "at pb://hash@127.0.0.1:80/[redacted] now");
+  const auto once = log::redact("URI:DIR2:abc:def/some/path");
+  CHECK(log::redact(once) == once);
   CHECK(log::redact("nothing here: /a/b") == "nothing here: /a/b");
 }
 
