@@ -28,14 +28,20 @@ struct Json {
   using Object = std::vector<JsonMember>;  // keys are distinct
   std::variant<std::nullptr_t, bool, JsonInteger, double, std::string, Array, Object> value;
 
-  Json() : value(nullptr) {}
-  Json(bool b) : value(b) {}
-  Json(double d) : value(d) {}
-  Json(std::int64_t i) : value(JsonInteger{std::to_string(i)}) {}
-  Json(std::string s) : value(std::move(s)) {}
-  Json(const char* s) : value(std::string(s)) {}
+  // Bodies are below, where JsonMember is complete.
+  Json();
+  Json(bool b);
+  Json(double d);
+  Json(std::int64_t i);
+  Json(std::string s);
+  Json(const char* s);
   Json(Array a);
   Json(Object o);
+  Json(const Json&);
+  Json(Json&&) noexcept;
+  Json& operator=(const Json&);
+  Json& operator=(Json&&) noexcept;
+  ~Json();
 
   template <class T>
   const T* as() const {
@@ -59,6 +65,18 @@ struct JsonMember {
   Json value;
   bool operator==(const JsonMember&) const = default;
 };
+
+inline Json::Json() : value(nullptr) {}
+inline Json::Json(bool b) : value(b) {}
+inline Json::Json(double d) : value(d) {}
+inline Json::Json(std::int64_t i) : value(JsonInteger{std::to_string(i)}) {}
+inline Json::Json(std::string s) : value(std::move(s)) {}
+inline Json::Json(const char* s) : value(std::string(s)) {}
+inline Json::Json(const Json&) = default;
+inline Json::Json(Json&&) noexcept = default;
+inline Json& Json::operator=(const Json&) = default;
+inline Json& Json::operator=(Json&&) noexcept = default;
+inline Json::~Json() = default;
 
 // Of two members with one key the first keeps its place and the last its value.
 const Json* find(const Json::Object& object, std::string_view key);
