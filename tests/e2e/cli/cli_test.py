@@ -460,8 +460,7 @@ def case_an_interrupted_command_says_so(w):
     process.stdin.flush()
     # It reads its input now: the file it keeps it in is open.
     deadline = time.monotonic() + 30
-    while not any("(deleted)" in os.readlink(f"/proc/{process.pid}/fd/{fd}")
-                  for fd in list_fds(process.pid)):
+    while not any("(deleted)" in target for target in open_files(process.pid)):
         check(time.monotonic() < deadline, "it does not read")
     process.send_signal(signal.SIGINT)
     try:
@@ -473,12 +472,12 @@ def case_an_interrupted_command_says_so(w):
     w.complains("stat", "tahoe:never", status=NOT_FOUND, about="never")
 
 
-def list_fds(pid):
+def open_files(pid):
+    """What the descriptors of a process point to; those that close meanwhile are left out."""
     out = []
     for fd in os.listdir(f"/proc/{pid}/fd"):
         try:
-            os.readlink(f"/proc/{pid}/fd/{fd}")
-            out.append(fd)
+            out.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
         except OSError:
             pass
     return out
