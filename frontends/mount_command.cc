@@ -8,9 +8,8 @@
 #include <cstdio>
 
 #include "frontends/cli/output.h"
-#include "frontends/cli/places.h"
 #include "frontends/detach.h"
-#include "frontends/fs/grid_fs.h"
+#include "frontends/drive.h"
 #include "frontends/fuse/mount.h"
 #include "frontends/fuse/mountpoint.h"
 #include "frontends/mount_options.h"
@@ -35,24 +34,8 @@ struct Options {
   std::string log_file;
 };
 
-Task<Result<Exit>> serve(Session& session, const Options& options, MountWords words,
-                         Detached* detached) {
-  const auto& node = session.node();
-  CO_TRY(target, cli::parse_grid_target(options.places.size() > 1 ? options.places.front() : ""));
-  CO_TRY(root, co_await cli::existing_place(session, std::move(target)));
-  if (!root.is_directory()) co_return fail(Errc::not_directory, root.text);
-  // Read once now: a grid that cannot be reached should be said here, not at every ls.
-  CO_TRY(directory, co_await cli::directory_at(session, root));
-
-  fs::GridFs::Options fs_options;
-  fs_options.staging_directory = node.path() / "private" / "staging";
-  CO_TRY_DO(grid::make_directory(fs_options.staging_directory, 0700));
-  fs_options.uid = words.uid.value_or(::getuid());
-  fs_options.gid = words.gid.value_or(::getgid());
-  fs_options.read_only = options.read_only || words.read_only || !directory->writable();
-  const bool read_only = fs_options.read_only;
-  directory.reset();
-
+Task<Result<>> serve_mount(Session& session, fs::View& files, const Options& options,
+                           MountWords words, Detached* detached) {
   std::optional<grid::FileLock> lock;
   if (!options.pid_file.empty()) {
     auto taken = grid::FileLock::try_take(options.pid_file);
@@ -60,31 +43,43 @@ Task<Result<Exit>> serve(Session& session, const Options& options, MountWords wo
     lock.emplace(std::move(*taken));
     CO_TRY_DO(lock->write(std::to_string(::getpid()) + "\n"));
   }
-
-  session.client().keep_spare_keys(8);
-  fs::GridFs filesystem(session.io().executor, session.cached(), *root.cap, std::move(fs_options));
   fuse::MountOptions mount_options;
-  mount_options.read_only = read_only;
+  mount_options.read_only = files.read_only();
   if (words.allow_other) mount_options.allow_other = *words.allow_other;
   if (words.default_permissions) mount_options.default_permissions = *words.default_permissions;
   mount_options.extra = std::move(words.kernel);
-  Result<> outcome;
-  {
-    fuse::Mount mount(session.io().executor);
-    outcome = mount.start(filesystem, options.places.back(), std::move(mount_options));
-    if (outcome) {
-      log::info("mounted at " + mount.mountpoint());
-      if (detached) {
-        const auto log_file =
-            options.log_file.empty() ? (node.path() / "mount.log").string() : options.log_file;
-        outcome = detached->ready(log_file);
-      }
-      if (!outcome) mount.stop();
-      co_await mount.serve();
-      co_await cli::heard_stop();
-    }
+  fuse::Mount mount(session.io().executor);
+  auto outcome = mount.start(files, options.places.back(), std::move(mount_options));
+  if (!outcome) co_return outcome;
+  log::info("mounted at " + mount.mountpoint());
+  if (detached) {
+    const auto log_file = options.log_file.empty() ? (session.node().path() / "mount.log").string()
+                                                   : options.log_file;
+    outcome = detached->ready(log_file);
   }
-  auto closed = co_await filesystem.close();
+  if (!outcome) mount.stop();
+  co_await mount.serve();
+  co_await cli::heard_stop();
+  co_return outcome;
+}
+
+Task<Result<Exit>> serve(Session& session, const Options& options, MountWords words,
+                         Detached* detached) {
+  Drive drive(session);
+  RootOptions root_options;
+  root_options.view.read_only = options.read_only || words.read_only;
+  root_options.uid = words.uid;
+  root_options.gid = words.gid;
+  Result<> outcome;
+  auto view =
+      co_await drive.root(options.places.size() > 1 ? options.places.front() : "", root_options);
+  if (!view) {
+    outcome = std::unexpected(view.error());
+  } else {
+    outcome = co_await serve_mount(session, **view, options, std::move(words), detached);
+    view->reset();
+  }
+  auto closed = co_await drive.close();
   if (!closed) {
     log::error("not everything that was written reached the grid: " + closed.error().message());
   }

@@ -14,6 +14,8 @@
 
 #include <string>
 
+#include "frontends/fs/locks.h"
+#include "frontends/fs/observers.h"
 #include "frontends/fs/types.h"
 #include "grid/base/task.h"
 
@@ -47,6 +49,10 @@ class Filesystem {
   virtual Task<Result<>> rename(NodeId parent, std::string name, NodeId new_parent,
                                 std::string new_name, RenameMode mode) = 0;
 
+  // Another name for a file. not_permitted where that cannot be said: directories, and everything
+  // on a grid, whose entries hold content by value.
+  virtual Task<Result<Attributes>> link(NodeId node, NodeId new_parent, std::string new_name) = 0;
+
   // Files. A handle's reads see its own and all earlier writes through any handle of the node.
   virtual Task<Result<Opened>> open(NodeId node, OpenFlags flags) = 0;
   virtual Task<Result<Opened>> create(NodeId parent, std::string name, std::uint32_t mode,
@@ -59,6 +65,16 @@ class Filesystem {
   virtual Task<Result<>> flush(HandleId handle) = 0;
   virtual Task<Result<>> fsync(HandleId handle, bool data_only) = 0;
   virtual Task<> release(HandleId handle) = 0;
+  // At or after `offset`. bad_range: it is at or past the end, or only a hole follows.
+  virtual Task<Result<std::uint64_t>> seek(HandleId handle, std::uint64_t offset, SeekFor what) = 0;
+  // bad_argument for an empty range, too_large past what a file can be.
+  virtual Task<Result<>> allocate(HandleId handle, std::uint64_t offset, std::uint64_t length,
+                                  AllocateMode mode) = 0;
+  // Copies up to `length` bytes, ends at the source's end, and returns how many. A whole file that
+  // is copied over all there was costs no bytes. bad_argument when both ranges are of one file and
+  // overlap.
+  virtual Task<Result<std::uint64_t>> copy_range(HandleId from, std::uint64_t offset, HandleId to,
+                                                 std::uint64_t to_offset, std::uint64_t length) = 0;
 
   // Directories. A handle lists the directory as it was at some moment since it was opened; entries
   // neither appear twice nor get lost while others come and go. `after` 0 starts. Returns at most
@@ -79,6 +95,11 @@ class Filesystem {
   virtual Task<Result<std::vector<std::string>>> xattr_names(NodeId node) = 0;
   virtual Task<Result<>> set_xattr(NodeId node, std::string name, Bytes value, XattrMode mode) = 0;
   virtual Task<Result<>> remove_xattr(NodeId node, std::string name) = 0;
+
+  // Shared by all frontends of this filesystem.
+  virtual LockTable& locks() = 0;
+  // Told of what other writers changed on the grid.
+  virtual Observers& observers() = 0;
 
   // Brings everything that was acknowledged to where it is safe, then lets go. Call once, last.
   virtual Task<Result<>> close() = 0;

@@ -49,6 +49,7 @@ class GridFs : public Filesystem {
   Task<Result<>> rmdir(NodeId parent, std::string name) override;
   Task<Result<>> rename(NodeId parent, std::string name, NodeId new_parent, std::string new_name,
                         RenameMode mode) override;
+  Task<Result<Attributes>> link(NodeId node, NodeId new_parent, std::string new_name) override;
 
   Task<Result<Opened>> open(NodeId node, OpenFlags flags) override;
   Task<Result<Opened>> create(NodeId parent, std::string name, std::uint32_t mode, OpenFlags flags,
@@ -58,6 +59,11 @@ class GridFs : public Filesystem {
   Task<Result<>> flush(HandleId handle) override;
   Task<Result<>> fsync(HandleId handle, bool data_only) override;
   Task<> release(HandleId handle) override;
+  Task<Result<std::uint64_t>> seek(HandleId handle, std::uint64_t offset, SeekFor what) override;
+  Task<Result<>> allocate(HandleId handle, std::uint64_t offset, std::uint64_t length,
+                          AllocateMode mode) override;
+  Task<Result<std::uint64_t>> copy_range(HandleId from, std::uint64_t offset, HandleId to,
+                                         std::uint64_t to_offset, std::uint64_t length) override;
 
   Task<Result<HandleId>> open_directory(NodeId node) override;
   Task<Result<std::vector<DirectoryEntry>>> read_directory(HandleId handle, std::uint64_t after,
@@ -72,6 +78,9 @@ class GridFs : public Filesystem {
   Task<Result<std::vector<std::string>>> xattr_names(NodeId node) override;
   Task<Result<>> set_xattr(NodeId node, std::string name, Bytes value, XattrMode mode) override;
   Task<Result<>> remove_xattr(NodeId node, std::string name) override;
+
+  LockTable& locks() override { return locks_; }
+  Observers& observers() override { return observers_; }
 
   Task<Result<>> close() override;
 
@@ -127,6 +136,8 @@ class GridFs : public Filesystem {
   asio::any_io_executor executor_;
   cache::CachedClient& client_;
   Options options_;
+  LockTable locks_;
+  Observers observers_;
   NodeTable nodes_;
   std::uint64_t next_handle_ = 1;
   std::map<HandleId, OpenFile> files_;

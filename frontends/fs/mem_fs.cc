@@ -106,6 +106,13 @@ void MemFs::unlink_entry(Node& directory, const std::string& name) {
   directory.cookies.erase(it);
 }
 
+void MemFs::lose_name(Node& node, const timespec& when) {
+  node.attributes.links = node.is_directory() ? 0 : node.attributes.links - 1;
+  node.attributes.times.changed = when;
+  node.parent = nullptr;
+  drop_if_unused(node);
+}
+
 Result<MemFs::Node*> MemFs::add(NodeId parent, const std::string& name, Kind kind,
                                 std::uint32_t mode, Caller caller) {
   TRY(directory, find_directory(parent));
@@ -228,10 +235,7 @@ Result<> MemFs::remove(NodeId parent, const std::string& name, bool directory) {
   unlink_entry(*from, name);
   const auto when = now();
   from->modified(when);
-  node->attributes.links = 0;
-  node->attributes.times.changed = when;
-  node->parent = nullptr;
-  drop_if_unused(*node);
+  lose_name(*node, when);
   return {};
 }
 
@@ -284,12 +288,7 @@ Task<Result<>> MemFs::rename(NodeId parent, std::string name, NodeId new_parent,
     }
     unlink_entry(*from, name);
     link(*to, new_name, *node);
-    if (target) {
-      target->attributes.links = 0;
-      target->attributes.times.changed = when;
-      target->parent = nullptr;
-      drop_if_unused(*target);
-    }
+    if (target) lose_name(*target, when);
   }
   node->attributes.times.changed = when;
   from->modified(when);

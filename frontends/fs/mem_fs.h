@@ -50,6 +50,7 @@ class MemFs final : public Filesystem {
   Task<Result<>> rmdir(NodeId parent, std::string name) override;
   Task<Result<>> rename(NodeId parent, std::string name, NodeId new_parent, std::string new_name,
                         RenameMode mode) override;
+  Task<Result<Attributes>> link(NodeId node, NodeId new_parent, std::string new_name) override;
 
   Task<Result<Opened>> open(NodeId node, OpenFlags flags) override;
   Task<Result<Opened>> create(NodeId parent, std::string name, std::uint32_t mode, OpenFlags flags,
@@ -59,6 +60,11 @@ class MemFs final : public Filesystem {
   Task<Result<>> flush(HandleId handle) override;
   Task<Result<>> fsync(HandleId handle, bool data_only) override;
   Task<> release(HandleId handle) override;
+  Task<Result<std::uint64_t>> seek(HandleId handle, std::uint64_t offset, SeekFor what) override;
+  Task<Result<>> allocate(HandleId handle, std::uint64_t offset, std::uint64_t length,
+                          AllocateMode mode) override;
+  Task<Result<std::uint64_t>> copy_range(HandleId from, std::uint64_t offset, HandleId to,
+                                         std::uint64_t to_offset, std::uint64_t length) override;
 
   Task<Result<HandleId>> open_directory(NodeId node) override;
   Task<Result<std::vector<DirectoryEntry>>> read_directory(HandleId handle, std::uint64_t after,
@@ -73,6 +79,9 @@ class MemFs final : public Filesystem {
   Task<Result<std::vector<std::string>>> xattr_names(NodeId node) override;
   Task<Result<>> set_xattr(NodeId node, std::string name, Bytes value, XattrMode mode) override;
   Task<Result<>> remove_xattr(NodeId node, std::string name) override;
+
+  LockTable& locks() override { return locks_; }
+  Observers& observers() override { return observers_; }
 
   Task<Result<>> close() override;
 
@@ -96,6 +105,7 @@ class MemFs final : public Filesystem {
                     Caller caller);
   void link(Node& directory, const std::string& name, Node& node);
   void unlink_entry(Node& directory, const std::string& name);
+  void lose_name(Node& node, const timespec& when);
   Result<> remove(NodeId parent, const std::string& name, bool directory);
   bool is_below(const Node& node, const Node& ancestor) const;
   Result<> may_change() const;
@@ -104,6 +114,8 @@ class MemFs final : public Filesystem {
   void drop_if_unused(Node& node);
 
   Options options_;
+  LockTable locks_;
+  Observers observers_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Node>> nodes_;
   std::unordered_map<std::uint64_t, Handle> handles_;
   std::uint64_t next_node_ = root_node.value;

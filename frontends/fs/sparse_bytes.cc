@@ -59,4 +59,41 @@ void SparseBytes::resize(std::uint64_t size) {
   }
 }
 
+void SparseBytes::zero(std::uint64_t begin, std::uint64_t end) {
+  for (auto it = chunks_.lower_bound(begin / chunk_size); it != chunks_.end();) {
+    const std::uint64_t base = it->first * chunk_size;
+    auto& chunk = it->second;
+    if (base >= end) break;
+    const std::uint64_t from = std::max(base, begin) - base;
+    const std::uint64_t to = std::min(base + chunk.size(), end) - base;
+    if (from == 0 && to == chunk.size()) {
+      stored_ -= chunk.size();
+      it = chunks_.erase(it);
+      continue;
+    }
+    if (from < to) std::memset(&chunk[from], 0, to - from);
+    ++it;
+  }
+}
+
+std::optional<std::uint64_t> SparseBytes::next_data(std::uint64_t offset) const {
+  if (offset >= size_) return {};
+  for (auto it = chunks_.lower_bound(offset / chunk_size); it != chunks_.end(); ++it) {
+    const std::uint64_t base = it->first * chunk_size;
+    if (offset < base + it->second.size()) return std::max(offset, base);
+  }
+  return {};
+}
+
+std::optional<std::uint64_t> SparseBytes::next_hole(std::uint64_t offset) const {
+  if (offset >= size_) return {};
+  for (auto it = chunks_.find(offset / chunk_size); it != chunks_.end(); ++it) {
+    const std::uint64_t base = it->first * chunk_size;
+    if (offset < base || offset >= base + it->second.size()) break;
+    offset = base + it->second.size();
+    if (it->second.size() < chunk_size) break;
+  }
+  return std::min(offset, size_);
+}
+
 }  // namespace lafs::fs

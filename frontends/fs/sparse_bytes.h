@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 
 #include "grid/base/bytes.h"
 
@@ -24,6 +25,11 @@ class SparseBytes {
   // `offset + data.size()` must not overflow. Grows the content when it ends later.
   void write(std::uint64_t offset, ByteView data);
   void resize(std::uint64_t size);
+  // Reads as zeros from now on; the size stays. `end` is at most size().
+  void zero(std::uint64_t begin, std::uint64_t end);
+  // Where data, or a hole (the end counts), begins at or after `offset`; nothing past the end.
+  std::optional<std::uint64_t> next_data(std::uint64_t offset) const;
+  std::optional<std::uint64_t> next_hole(std::uint64_t offset) const;
 
  private:
   static constexpr std::uint64_t chunk_size = 64 * 1024;

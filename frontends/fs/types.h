@@ -40,6 +40,8 @@ struct Attributes {
   std::uint32_t links = 1;
   std::uint64_t size = 0;
   Times times;
+  // Bytes that take room, when that is not all of them (a sparse file).
+  std::optional<std::uint64_t> stored = std::nullopt;
 };
 
 // What to change; what is absent stays. set_now wins over a given time.
@@ -79,6 +81,18 @@ struct SpaceInfo {
   std::uint64_t files = 0, files_free = 0;
   std::uint32_t block_size = 4096;
   std::uint32_t name_max = 255;
+};
+
+// lseek(2): where the next data, or the next hole, begins. The end of a file counts as a hole.
+enum class SeekFor : std::uint8_t { data, hole };
+
+// fallocate(2). What grows a file makes it at least offset + length long.
+enum class AllocateMode : std::uint8_t {
+  grow,                  // room for the range, and at least that size
+  keep_size,             // room for the range
+  punch_hole,            // the range reads as zeros; the size stays
+  zero_range,            // the range reads as zeros; may grow
+  zero_range_keep_size,  // the range reads as zeros; the size stays
 };
 
 enum class RenameMode : std::uint8_t { replace, no_replace, exchange };

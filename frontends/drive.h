@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What every server of files stands on: one node directory's session with the grid, and one
+// Filesystem for each root place, shared by all frontends of the process, so that a mount, SFTP and
+// FTP show the same names and bytes at the same time. I/O thread only.
+//
+//   Drive drive(session);
+//   CO_TRY(view, co_await drive.root("tahoe:photos", {}));   // one for each frontend
+//   ...
+//   view.reset();                                            // when its frontend has ended
+//   auto saved = co_await drive.close();                     // brings everything to the grid
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "frontends/cli/session.h"
+#include "frontends/fs/view.h"
+
+namespace lafs {
+
+struct RootOptions {
+  fs::View::Options view;
+  // Owner of what says nothing about its owner, for everybody who shares the root: the first one
+  // who asks for a root decides. Nothing: whom this process runs as.
+  std::optional<std::uint32_t> uid, gid;
+};
+
+class Drive {
+ public:
+  // The session outlives the drive.
+  explicit Drive(cli::Session& session) : session_(session) {}
+  ~Drive();
+  Drive(const Drive&) = delete;
+  Drive& operator=(const Drive&) = delete;
+
+  cli::Session& session() { return session_; }
+
+  // The files below `place`, an alias:path or a cap (empty: the alias tahoe:). The directory is
+  // read once now, so that a grid that is away is said here. A directory that this node cannot
+  // write shows itself read-only. not_directory, not_found, and the grid's own errors.
+  Task<Result<std::shared_ptr<fs::View>>> root(std::string place, RootOptions options);
+
+  // Brings everything that was acknowledged to the grid, then lets go. Once, when no frontend uses
+  // its view any more.
+  Task<Result<>> close();
+
+ private:
+  cli::Session& session_;
+  std::map<std::string, std::shared_ptr<fs::Filesystem>> filesystems_;  // by the root's cap
+};
+
+}  // namespace lafs
