@@ -12,6 +12,7 @@ int run_app(int argc, char** argv) {
   cli::add_file_commands(commands);
   cli::add_tree_commands(commands);
   cli::add_copy_commands(commands);
+  cli::add_check_commands(commands);
   add_mount_commands(commands);
   cli::add_storage_commands(commands);
   cli::add_grid_commands(commands);

@@ -57,6 +57,7 @@ void add_node_commands(Commands& commands);     // create-node, status
 void add_file_commands(Commands& commands);     // put, get, cat
 void add_tree_commands(Commands& commands);     // ls, mkdir, rm, mv, stat, cap
 void add_copy_commands(Commands& commands);     // cp
+void add_check_commands(Commands& commands);    // check, verify, repair
 void add_bench_commands(Commands& commands);    // bench cpu
 
 }  // namespace lafs::cli

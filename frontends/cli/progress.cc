@@ -34,7 +34,9 @@ std::string progress_line(const ProgressState& state, Duration elapsed, std::siz
   const double seconds = std::max(1e-3, std::chrono::duration<double>(elapsed).count());
   const double rate = static_cast<double>(state.done) / seconds;
   std::string facts =
-      human_size(state.done) + "  " + human_size(static_cast<std::uint64_t>(rate)) + "/s";
+      state.unit.empty()
+          ? human_size(state.done) + "  " + human_size(static_cast<std::uint64_t>(rate)) + "/s"
+          : fmt::format("{} {}  {:.0f}/s", state.done, state.unit, rate);
   std::string bar;
   if (state.total && *state.total > 0) {
     const double part =
@@ -64,7 +66,7 @@ std::string progress_line(const ProgressState& state, Duration elapsed, std::siz
 }
 
 Progress::Progress(std::string what, bool wanted)
-    : state_{std::move(what), 0, std::nullopt},
+    : state_{std::move(what), 0, std::nullopt, {}},
       enabled_(wanted && ::isatty(STDERR_FILENO)),
       started_(Clock::now()),
       next_(started_ + 1s) {}

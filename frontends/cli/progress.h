@@ -17,6 +17,7 @@ struct ProgressState {
   std::string what;                    // "big.iso"
   std::uint64_t done = 0;              // bytes
   std::optional<std::uint64_t> total;  // unknown for pipes
+  std::string unit = {};               // what is counted when it is not bytes: "files"
 };
 
 // One line of at most `width` columns: "big.iso  [=====>    ]  45 %  1.20 GB  85.1 MB/s  0:14".
@@ -32,6 +33,7 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   void what(std::string text) { state_.what = std::move(text); }
+  void unit(std::string text) { state_.unit = std::move(text); }
   void total(std::optional<std::uint64_t> bytes) { state_.total = bytes; }
   void add(std::uint64_t bytes) { at(state_.done + bytes); }
   void at(std::uint64_t done);
