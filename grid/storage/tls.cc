@@ -8,6 +8,8 @@
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 
+#include "grid/base/base32.h"
+#include "grid/crypto/hash.h"
 #include "grid/crypto/secret.h"
 
 namespace lafs::grid::storage {
@@ -32,6 +34,21 @@ TlsContext fresh_context(const SSL_METHOD* method) {
   // Partial and moving writes as Asio's engine needs them.
   SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   return context;
+}
+
+// Exactly this one certificate is sent. An Identity has been checked to hold both parts.
+void show(SSL_CTX* c, const Identity& identity) {
+  const auto& pem = identity.pem();
+  BIO* in = BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()));
+  X509* certificate = PEM_read_bio_X509(in, nullptr, nullptr, nullptr);
+  BIO_free(in);
+  in = BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()));
+  EVP_PKEY* key = PEM_read_bio_PrivateKey(in, nullptr, nullptr, nullptr);
+  BIO_free(in);
+  SSL_CTX_use_certificate(c, certificate);
+  SSL_CTX_use_PrivateKey(c, key);
+  X509_free(certificate);
+  EVP_PKEY_free(key);
 }
 
 int choose_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* in,
@@ -65,19 +82,45 @@ TlsContext server_tls(const Identity& identity) {
   static constexpr unsigned char id[] = "lafs storage";
   SSL_CTX_set_session_id_context(c, id, sizeof id - 1);
 
-  const auto& pem = identity.pem();
-  BIO* in = BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()));
-  X509* certificate = PEM_read_bio_X509(in, nullptr, nullptr, nullptr);
-  BIO_free(in);
-  in = BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()));
-  EVP_PKEY* key = PEM_read_bio_PrivateKey(in, nullptr, nullptr, nullptr);
-  BIO_free(in);
-  // An Identity has been checked to hold both. Exactly this one certificate is sent.
-  SSL_CTX_use_certificate(c, certificate);
-  SSL_CTX_use_PrivateKey(c, key);
-  X509_free(certificate);
-  EVP_PKEY_free(key);
+  show(c, identity);
   return context;
+}
+
+namespace {
+
+// X509_self_signed() checks the signature too: without that, a hash of the key or of the
+// certificate would prove nothing about who holds it.
+int verify_self_signed(X509_STORE_CTX* store, void*) {
+  X509* leaf = X509_STORE_CTX_get0_cert(store);
+  const bool good = leaf && X509_self_signed(leaf, 1) == 1;
+  ERR_clear_error();
+  X509_STORE_CTX_set_error(store, good ? X509_V_OK : X509_V_ERR_APPLICATION_VERIFICATION);
+  return good ? 1 : 0;
+}
+
+}  // namespace
+
+TlsContext mutual_tls(const Identity& identity, bool server) {
+  auto context = fresh_context(server ? TLS_server_method() : TLS_client_method());
+  auto* c = context.get();
+  SSL_CTX_set_verify(c, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  SSL_CTX_set_cert_verify_callback(c, verify_self_signed, nullptr);
+  SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_options(c, SSL_OP_NO_TICKET);
+  show(c, identity);
+  return context;
+}
+
+std::optional<std::string> peer_tub_id(const SSL* connection) {
+  X509* certificate = SSL_get1_peer_certificate(connection);
+  if (!certificate) return std::nullopt;
+  std::uint8_t* raw = nullptr;
+  const int size = i2d_X509(certificate, &raw);
+  X509_free(certificate);
+  if (size <= 0) return std::nullopt;
+  auto out = base32(sha1({raw, static_cast<std::size_t>(size)}));
+  OPENSSL_free(raw);
+  return out;
 }
 
 ClientTls::ClientTls(std::string pin)

@@ -8,6 +8,7 @@
 #include <openssl/types.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "grid/base/result.h"
@@ -25,6 +26,12 @@ using TlsContext = std::unique_ptr<SSL_CTX, FreeTls>;
 using TlsSession = std::unique_ptr<ssl_session_st, FreeTls>;
 
 TlsContext server_tls(const Identity& identity);
+
+// TLS in which both sides show a certificate, as Foolscap has it (spec/storage 9.1). Any
+// certificate that signs itself is let in; peer_tub_id() says whose it was.
+TlsContext mutual_tls(const Identity& identity, bool server);
+// base32(SHA-1(certificate)) of the peer after the handshake; nothing when it showed none.
+std::optional<std::string> peer_tub_id(const SSL* connection);
 
 // Accepts only a certificate that signs itself and whose key has this pin; everything else ends
 // the handshake. Keeps the newest session ticket for the next connection.
