@@ -101,13 +101,14 @@ Task<Result<const Bytes*>> CachedClient::mutable_contents(const Cap& cap) {
   const auto si = cap.storage_index();
   if (!si) co_return fail(Errc::bad_cap, "not a mutable file");
   auto kept = mutable_.find(*si);
-  if (kept != mutable_.end() && Clock::now() < kept->second.until) co_return &kept->second.contents;
+  if (kept != mutable_.end() && Clock::now() < kept->second.until)
+    co_return kept->second.contents.get();
   CO_TRY(file, client_.mutable_file(cap));
   CO_TRY(found, co_await file->read());
   bound(mutable_, most_mutable, [](auto&) { return true; });
   auto& slot = mutable_[*si];
-  slot = {std::move(found.contents), Clock::now() + options_.mutable_ttl};
-  co_return &slot.contents;
+  slot = {std::move(found.bytes), Clock::now() + options_.mutable_ttl};
+  co_return slot.contents.get();
 }
 
 Task<Result<Bytes>> CachedClient::read(Cap cap, std::uint64_t offset, std::uint64_t size) {

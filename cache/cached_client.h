@@ -50,7 +50,7 @@ class CachedClient {
 
  private:
   struct MutableSnapshot {
-    Bytes contents;
+    std::shared_ptr<const Bytes> contents;
     TimePoint until;
   };
   struct Reader {  // where a sequential reader will go on

@@ -104,9 +104,7 @@ std::optional<Child> CachedDirectory::find(std::string_view name) const {
   auto laid = overlay_.find(name);
   if (laid != overlay_.end()) return laid->second;
   if (!snapshot_) return std::nullopt;
-  auto* child = snapshot_->find(name);
-  if (!child) return std::nullopt;
-  return *child;
+  return snapshot_->find(name);
 }
 
 std::vector<Child> CachedDirectory::children() const {
@@ -117,13 +115,13 @@ std::vector<Child> CachedDirectory::children() const {
     ++laid;
   };
   if (snapshot_) {
-    out.reserve(snapshot_->children.size() + overlay_.size());
-    for (const auto& child : snapshot_->children) {
-      while (laid != overlay_.end() && laid->first < child.name) take_laid();
-      if (laid != overlay_.end() && laid->first == child.name)
+    out.reserve(snapshot_->size() + overlay_.size());
+    for (std::size_t i = 0; i < snapshot_->size(); ++i) {
+      while (laid != overlay_.end() && laid->first < snapshot_->name(i)) take_laid();
+      if (laid != overlay_.end() && laid->first == snapshot_->name(i))
         take_laid();
       else
-        out.push_back(child);
+        out.push_back(snapshot_->child(i));
     }
   }
   while (laid != overlay_.end()) take_laid();
@@ -131,7 +129,7 @@ std::vector<Child> CachedDirectory::children() const {
 }
 
 bool CachedDirectory::empty() const {
-  if (overlay_.empty()) return !snapshot_ || snapshot_->children.empty();
+  if (overlay_.empty()) return !snapshot_ || snapshot_->empty();
   return children().empty();
 }
 
@@ -167,17 +165,18 @@ Task<> CachedDirectory::publish() {
     std::vector<grid::Edit> edits;
     for (const auto& pending : batch)
       edits.insert(edits.end(), pending->edits.begin(), pending->edits.end());
-    auto listing = co_await on_grid_->edit(std::move(edits), seconds_now());
-    if (!listing && batch.size() > 1 && fault_of_one_edit(listing.error().code)) {
+    grid::EditOptions options{.now = seconds_now()};
+    auto edited = co_await on_grid_->edit(std::move(edits), std::move(options));
+    if (!edited && batch.size() > 1 && fault_of_one_edit(edited.error().code)) {
       limit = 1;
       continue;
     }
     Result<> outcome;
-    if (listing) {
-      snapshot_ = std::make_shared<const grid::Listing>(std::move(*listing));
+    if (edited) {
+      snapshot_ = std::make_shared<const grid::Listing>(std::move(edited->listing));
       fresh_until_ = Clock::now() + ttl_;
     } else {
-      outcome = std::unexpected(std::move(listing).error());
+      outcome = std::unexpected(std::move(edited).error());
       fresh_until_ = TimePoint{};
     }
     for (std::size_t i = 0; i < batch.size(); ++i) pending_.pop_front();

@@ -111,7 +111,7 @@ Task<Result<std::shared_ptr<Directory>>> Client::directory(Cap cap) {
   if (cap.is_verifier()) co_return fail(Errc::bad_cap, "a verify cap cannot be read");
   if (cap.is_mutable()) {
     CO_TRY(file, mutable_file(cap));
-    co_return std::make_shared<Directory>(std::move(file), pool_);
+    co_return std::make_shared<Directory>(std::move(file), cap, pool_);
   }
   CO_TRY(contents, co_await read(cap));
   co_return std::make_shared<Directory>(std::move(contents), pool_);
@@ -140,9 +140,9 @@ Task<Result<Bytes>> Client::read(Cap cap, std::uint64_t offset, std::uint64_t le
   if (cap.is_mutable()) {
     CO_TRY(file, mutable_file(cap));
     CO_TRY(found, co_await file->read());
-    const auto from = std::min<std::uint64_t>(offset, found.contents.size());
-    const auto size = std::min<std::uint64_t>(length, found.contents.size() - from);
-    co_return to_bytes(ByteView(found.contents).subspan(from, size));
+    const auto from = std::min<std::uint64_t>(offset, found.bytes->size());
+    const auto size = std::min<std::uint64_t>(length, found.bytes->size() - from);
+    co_return to_bytes(ByteView(*found.bytes).subspan(from, size));
   }
   co_return fail(Errc::bad_cap, cap.is_verifier() ? "a verify cap cannot be read"
                                                   : "a cap of an unknown kind cannot be read");
@@ -152,7 +152,7 @@ Task<Result<std::uint64_t>> Client::size(Cap cap) {
   if (auto known = cap.size()) co_return *known;
   CO_TRY(file, mutable_file(cap));
   CO_TRY(found, co_await file->read());
-  co_return found.contents.size();
+  co_return found.bytes->size();
 }
 
 namespace {

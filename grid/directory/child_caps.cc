@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grid/directory/child_caps.h"
 
+#include <array>
+
 namespace lafs::grid {
 
 namespace {
@@ -36,7 +38,64 @@ ChildCaps known(const Cap& cap) {
   return out;
 }
 
+// What the characters of base32 stand for, as bits to test; 0 for others.
+constexpr std::array<std::uint8_t, 256> base32_bits = [] {
+  std::array<std::uint8_t, 256> out{};
+  constexpr std::string_view alphabet = "abcdefghijklmnopqrstuvwxyz234567";
+  for (std::size_t i = 0; i < alphabet.size(); ++i) {
+    out[static_cast<std::uint8_t>(alphabet[i])] = static_cast<std::uint8_t>(0x80 | i);
+  }
+  return out;
+}();
+
+// The front of `text` is the base32 of 16 or 32 bytes, and more follows: takes it off.
+bool take_base32(std::string_view& text, std::size_t length, std::uint8_t unused_bits) {
+  if (text.size() < length) return false;
+  std::uint8_t all = 0x80;
+  for (std::size_t i = 0; i < length; ++i) all &= base32_bits[static_cast<std::uint8_t>(text[i])];
+  const auto last = base32_bits[static_cast<std::uint8_t>(text[length - 1])];
+  if (!(all & 0x80) || (last & unused_bits)) return false;
+  text.remove_prefix(length);
+  return true;
+}
+
+// Few enough digits that they fit 64 bits.
+bool take_short_number(std::string_view& text) {
+  const auto digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  if (digits == 0 || digits > 18) return false;
+  text.remove_prefix(digits);
+  return true;
+}
+
+bool take_colon(std::string_view& text) {
+  if (!text.starts_with(':')) return false;
+  text.remove_prefix(1);
+  return true;
+}
+
 }  // namespace
+
+bool plainly_good_read_cap(std::string_view text, bool deep_immutable) {
+  static constexpr std::string_view immutable_kinds[] = {"URI:CHK:", "URI:DIR2-CHK:"};
+  static constexpr std::string_view mutable_kinds[] = {
+      "URI:DIR2-RO:", "URI:SSK-RO:", "URI:DIR2-MDMF-RO:", "URI:MDMF-RO:"};
+  const auto take_two = [&] {
+    return take_base32(text, 26, 3) && take_colon(text) && take_base32(text, 52, 15);
+  };
+  for (const auto kind : immutable_kinds) {
+    if (!text.starts_with(kind)) continue;
+    text.remove_prefix(kind.size());
+    return take_two() && take_colon(text) && take_short_number(text) && take_colon(text) &&
+           take_short_number(text) && take_colon(text) && take_short_number(text) && text.empty();
+  }
+  if (deep_immutable) return false;
+  for (const auto kind : mutable_kinds) {
+    if (!text.starts_with(kind)) continue;
+    text.remove_prefix(kind.size());
+    return take_two() && text.empty();
+  }
+  return false;
+}
 
 ChildCaps ChildCaps::make(std::string_view rw_text, std::string_view ro_text, bool deep) {
   std::string rw(rw_text);

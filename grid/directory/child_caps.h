@@ -34,4 +34,8 @@ struct ChildCaps {
   ChildCaps read_only() const;
 };
 
+// A read slot's text that is surely a cap which may be there, whatever the write slot holds: one of
+// an ordinary file or directory. False says nothing. Quick: for listings.
+bool plainly_good_read_cap(std::string_view text, bool deep_immutable);
+
 }  // namespace lafs::grid

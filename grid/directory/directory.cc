@@ -2,92 +2,90 @@
 #include "grid/directory/directory.h"
 
 #include "grid/caps/keys.h"
-#include "grid/directory/edits.h"
-#include "grid/directory/entries.h"
+#include "grid/directory/names.h"
 
 namespace lafs::grid {
 
 namespace {
 
 // Unpacking a bigger table takes longer than going to another thread and back.
-constexpr std::size_t inline_table = 8 * 1024;
+constexpr std::size_t inline_table = 32 * 1024;
 
-TableKind kind_of(const MutableFile& file) {
+TableKind kind_of(const Cap& cap) {
   TableKind kind;
-  if (const auto* cap = file.cap().as<MutableWriteCap>()) kind.write_key = cap->write_key;
+  if (const auto* write = cap.as<MutableWriteCap>()) kind.write_key = write->write_key;
   return kind;
 }
 
-Result<std::vector<Child>> unpack_children(Bytes table, const TableKind& kind) {
-  TRY(entries, Entries::unpack(std::move(table), kind));
-  return children_of(entries);
+TableKind immutable_kind() {
+  TableKind kind;
+  kind.immutable = true;
+  return kind;
 }
 
-Task<Result<Listing>> listing_of(Pool& pool, VersionId version, Bytes table, TableKind kind) {
-  Result<std::vector<Child>> children;
-  if (table.size() <= inline_table) {
-    children = unpack_children(std::move(table), kind);
-  } else {
-    auto work = [&] { return unpack_children(std::move(table), kind); };
-    children = co_await offload(pool, std::ref(work));
-  }
-  if (!children) co_return std::unexpected(children.error());
-  co_return Listing{version, std::move(*children)};
+Result<Listing> unpack_listing(VersionId version, std::shared_ptr<const Bytes> table,
+                               const TableKind& kind) {
+  TRY(entries, Entries::unpack(std::move(table), kind));
+  return Listing(version, std::move(entries));
 }
 
 }  // namespace
 
-const Child* Listing::find(std::string_view name) const {
-  const auto normalised = normalise_name(name);
-  if (!normalised) return nullptr;
-  const auto it = std::ranges::lower_bound(children, *normalised, {}, &Child::name);
-  return it != children.end() && it->name == *normalised ? &*it : nullptr;
-}
-
 Directory::Directory(std::shared_ptr<MutableFile> file, Pool& pool)
-    : file_(std::move(file)), pool_(pool) {}
+    : Directory(file, file->cap(), pool) {}
+
+Directory::Directory(std::shared_ptr<MutableFile> file, const Cap& cap, Pool& pool)
+    : file_(std::move(file)), pool_(pool), kind_(kind_of(cap)) {}
 
 Directory::Directory(Bytes immutable_contents, Pool& pool)
-    : immutable_(std::move(immutable_contents)), pool_(pool) {}
+    : immutable_(std::make_shared<const Bytes>(std::move(immutable_contents))),
+      pool_(pool),
+      kind_(immutable_kind()) {}
 
-bool Directory::writable() const { return file_ && file_->writable(); }
+bool Directory::writable() const { return file_ && kind_.write_key && file_->writable(); }
 
-Task<Result<Listing>> Directory::list() {
-  if (!file_) {
-    TableKind kind;
-    kind.immutable = true;
-    co_return co_await listing_of(pool_, VersionId{}, immutable_, kind);
-  }
-  auto read = co_await file_->read();
-  if (!read) co_return std::unexpected(read.error());
-  co_return co_await listing_of(pool_, read->version, std::move(read->contents), kind_of(*file_));
+Task<Result<Listing>> Directory::listing_of(VersionId version, std::shared_ptr<const Bytes> table) {
+  if (table->size() <= inline_table) co_return unpack_listing(version, std::move(table), kind_);
+  auto work = [&] { return unpack_listing(version, std::move(table), kind_); };
+  co_return co_await offload(pool_, std::ref(work));
 }
 
-Task<Result<Listing>> Directory::edit(std::vector<Edit> edits, double now) {
+Task<Result<Listing>> Directory::list() {
+  if (!file_) co_return co_await listing_of(VersionId{}, immutable_);
+  auto read = co_await file_->read();
+  if (!read) co_return std::unexpected(read.error());
+  if (read->version == last_.version) co_return last_;
+  auto listing = co_await listing_of(read->version, std::move(read->bytes));
+  if (listing) last_ = *listing;
+  co_return listing;
+}
+
+Task<Result<Edited>> Directory::edit(std::vector<Edit> edits, EditOptions options) {
   if (!writable()) co_return fail(Errc::read_only, "the directory");
-  const auto kind = kind_of(*file_);
-  EditBatch batch(std::move(edits), now);
-  std::optional<Entries> result;
-  // Runs while modify() is awaited, so the references hold.
-  MutableFile::Change change = [&](ByteView old) -> Result<std::optional<Bytes>> {
-    TRY(table, Entries::unpack(to_bytes(old), kind));
-    TRY(changed, batch.apply(std::move(table)));
-    auto packed = changed.pack();
-    result.emplace(std::move(changed));
-    if (equal(packed, old)) return std::optional<Bytes>();
-    return std::optional<Bytes>(std::move(packed));
+  EditBatch batch(std::move(edits), std::move(options));
+  std::optional<Listing> result;
+  const Listing last = last_;
+  // Runs while modify() is awaited, so the references hold; on another thread when the table is
+  // large, but one call at a time.
+  MutableFile::Change change =
+      [&](const MutableContents& old) -> Result<std::shared_ptr<const Bytes>> {
+    const bool known = old.version == last.version && old.version.seqnum > 0;
+    Result<Entries> table = last.entries();
+    if (!known) table = Entries::unpack(old.bytes, kind_);
+    if (!table) return std::unexpected(table.error());
+    TRY(changed, batch.apply(std::move(*table)));
+    auto packed = changed.packed();
+    auto bytes = packed.bytes();
+    result.emplace(VersionId{}, std::move(packed));
+    if (*bytes == *old.bytes) return std::shared_ptr<const Bytes>();
+    return bytes;
   };
   auto version = co_await file_->modify(std::move(change));
   if (!version) co_return std::unexpected(version.error());
   if (!result) co_return fail(Errc::internal, "directory: an edit was never applied");
-  Listing listing{*version, {}};
-  if (result->all().size() <= 64) {
-    listing.children = children_of(*result);
-  } else {
-    auto work = [&] { return children_of(*result); };
-    listing.children = co_await offload(pool_, std::ref(work));
-  }
-  co_return listing;
+  result->version = *version;
+  last_ = *result;
+  co_return Edited{std::move(*result), batch.conflicts()};
 }
 
 Task<Result<Cap>> Directory::create(asio::any_io_executor executor, MutableContext context,
@@ -109,9 +107,7 @@ Task<Result<Cap>> Directory::create(asio::any_io_executor executor, MutableConte
 }
 
 Result<Bytes> pack_immutable(const std::vector<Child>& children) {
-  TableKind kind;
-  kind.immutable = true;
-  Entries table(kind);
+  Entries table(immutable_kind());
   for (const auto& child : children) {
     TRY(name, normalise_name(child.name));
     if (child.cap.is_unknown() && child.cap != child.read_cap) {

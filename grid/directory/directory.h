@@ -4,80 +4,27 @@
 // A directory: a table of named caps in a mutable file, or in an immutable one (spec/mutable 8).
 // I/O thread only. Names are UTF-8 and become NFC on their way in; look-ups normalise too.
 
-#include <functional>
 #include <memory>
-#include <variant>
 
 #include "grid/base/offload.h"
-#include "grid/directory/metadata.h"
+#include "grid/directory/edits.h"
+#include "grid/directory/listing.h"
 #include "grid/directory/names.h"
 #include "grid/mutable/mutable_file.h"
 
 namespace lafs::grid {
 
-struct Child {
-  std::string name;
-  Cap cap;       // the strongest we have; UnknownCap for what we do not understand, or verifiers
-  Cap read_cap;  // what readers of the directory have; equal to cap for immutable children
-  Metadata metadata;
-  bool operator==(const Child&) const = default;
-};
-
-struct Listing {
-  VersionId version;            // of the mutable file; all zero for immutable directories
-  std::vector<Child> children;  // by name, in code point order
-
-  const Child* find(std::string_view name) const;
-};
-
-enum class Overwrite : std::uint8_t { always, never, only_files };
-
-// One change of a directory. A batch is applied in order, all or nothing.
-struct Edit {
-  // Adds or replaces. `metadata` absent: the old child's stays. Errc::exists as `overwrite` says;
-  // Errc::conflict when there is a child now that is not `expected` (an expected child that is
-  // gone is no conflict); bad_cap for caps that may not be stored.
-  struct Set {
-    std::string name;
-    Cap cap;
-    std::optional<Metadata> metadata = std::nullopt;
-    Overwrite overwrite = Overwrite::always;
-    std::optional<Cap> expected = std::nullopt;
-    // Only for unknown caps, which do not tell their read-only form.
-    std::optional<Cap> read_cap = std::nullopt;
-  };
-  // Errc::not_found with must_exist; conflict when the child is not `expected`.
-  struct Remove {
-    std::string name;
-    bool must_exist = true;
-    std::optional<Cap> expected = std::nullopt;
-  };
-  // Keeps the user's metadata; the link times start anew (spec/mutable 8.5). Replacing is allowed
-  // as `overwrite` says. Errc::not_found when there is no `from`.
-  struct Rename {
-    std::string from;
-    std::string to;
-    Overwrite overwrite = Overwrite::always;
-  };
-  // `change` gets the present metadata and returns the new; it may be called several times.
-  // Errc::not_found when there is no such child.
-  struct SetMetadata {
-    std::string name;
-    std::function<Metadata(Metadata)> change;
-  };
-
-  std::variant<Set, Remove, Rename, SetMetadata> what;
-
-  Edit(Set e) : what(std::move(e)) {}
-  Edit(Remove e) : what(std::move(e)) {}
-  Edit(Rename e) : what(std::move(e)) {}
-  Edit(SetMetadata e) : what(std::move(e)) {}
+// What a directory holds after edits, and where they met somebody else's.
+struct Edited {
+  Listing listing;
+  std::vector<Conflict> conflicts;
 };
 
 class Directory {
  public:
-  // The one of a directory cap; the file may be shared, and is closed by its owner.
+  // The file may be shared, and is closed by its owner. Through `cap`, or the file's own.
   Directory(std::shared_ptr<MutableFile> file, Pool& pool);
+  Directory(std::shared_ptr<MutableFile> file, const Cap& cap, Pool& pool);
   // The contents of a DIR2-CHK or DIR2-LIT.
   Directory(Bytes immutable_contents, Pool& pool);
 
@@ -87,9 +34,9 @@ class Directory {
   // left out.
   Task<Result<Listing>> list();
   // All edits in one publish, applied again to fresh contents after a collision; returns what the
-  // directory holds then, without reading again. `now`: seconds since 1970, for the link times.
-  // read_only for directories we cannot write; otherwise the edits' errors and the file's.
-  Task<Result<Listing>> edit(std::vector<Edit> edits, double now);
+  // directory holds then, without reading again. read_only for directories we cannot write;
+  // otherwise the edits' errors and the file's.
+  Task<Result<Edited>> edit(std::vector<Edit> edits, EditOptions options);
 
   // Publishes a new mutable directory that holds `children`, their metadata exactly as given.
   // Returns the directory's write cap.
@@ -98,9 +45,13 @@ class Directory {
                                   std::vector<Child> children = {});
 
  private:
+  Task<Result<Listing>> listing_of(VersionId version, std::shared_ptr<const Bytes> table);
+
   std::shared_ptr<MutableFile> file_;  // null for immutable ones
-  Bytes immutable_;
+  std::shared_ptr<const Bytes> immutable_;
   Pool& pool_;
+  TableKind kind_;
+  Listing last_;  // what was read or published last: the same version is not unpacked again
 };
 
 // The contents of an immutable directory; as a literal cap when at most 55 bytes, else to be

@@ -6,9 +6,11 @@
 //   table := entry*      entry := ns( ns(name) ns(read cap) ns(rwcapdata) ns(metadata) )
 //   rwcapdata := salt 16, the write cap encrypted, MAC 32; empty in immutable directories
 //
-// Entries that are not changed keep their bytes, whatever is in them. Write caps are decrypted
-// only when a child is looked at.
+// Unpacking checks the whole table and finds the names; caps are parsed and decrypted, and metadata
+// are parsed, only when an entry is looked at. Entries that are not changed keep their bytes,
+// whatever is in them. Copies are cheap: they share the bytes of the table.
 
+#include <functional>
 #include <map>
 #include <memory>
 
@@ -24,42 +26,78 @@ struct TableKind {
   bool immutable = false;
 };
 
-// One entry as it stands. The views live as long as the entry.
+// One entry as it stands. The views live as long as the Entries they are from, unchanged.
 struct Entry {
+  ByteView raw;  // the four netstrings, and what else there is in the entry
   ByteView read_cap;
   ByteView rwcapdata;
-  Metadata metadata;
+  std::string_view metadata_text;
 
-  std::shared_ptr<const Bytes> backing;  // what the views point into
-  ByteView raw;                          // the four netstrings
+  explicit Entry(ByteView entry);
+  Metadata metadata() const;
 };
 
 class Entries {
  public:
-  explicit Entries(TableKind kind) : kind_(std::move(kind)) {}
+  explicit Entries(TableKind kind);
   // Errc::corrupt when any entry is not an entry, or in an immutable directory has a write slot:
   // then nothing of the table is to be trusted. Of two entries of one (normalised) name the later
   // counts.
-  static Result<Entries> unpack(Bytes table, TableKind kind);
+  static Result<Entries> unpack(std::shared_ptr<const Bytes> table, TableKind kind);
+  static Result<Entries> unpack(Bytes table, TableKind kind) {
+    return unpack(std::make_shared<const Bytes>(std::move(table)), std::move(kind));
+  }
   Bytes pack() const;
+  // The same as it will be when it is read again: packed, nothing changed. bytes() is pack() then.
+  Entries packed() const;
+  const std::shared_ptr<const Bytes>& bytes() const { return table_->bytes; }
 
-  const std::map<std::string, Entry, std::less<>>& all() const { return entries_; }
-  const Entry* find(std::string_view normalised_name) const;
+  std::size_t size() const;
+  // In the order of the names.
+  void each(const std::function<void(std::string_view name, const Entry& entry)>& look) const;
+  std::optional<Entry> find(std::string_view normalised_name) const;
   // What the entry's caps mean to us; `problem` set: the child is to be left out of listings.
   ChildCaps caps(const Entry& entry) const;
+  // caps() will have no problem: seen at a glance, without decrypting anything. False says nothing.
+  bool plainly_good(const Entry& entry) const {
+    return plainly_good_read_cap(as_text(entry.read_cap), kind_.immutable);
+  }
+  // The first name that is not less, or nothing.
+  std::optional<std::string_view> name_from(std::string_view least) const;
+
+  // By place in the order of names; only when packed.
+  std::string_view name(std::size_t i) const { return table_->rows[i].name; }
+  Entry entry(std::size_t i) const { return Entry(table_->rows[i].raw); }
+  std::optional<std::size_t> place(std::string_view normalised_name) const;
 
   // Adds or replaces. The caps are storable (ChildCaps::unstorable).
   void set(const std::string& normalised_name, const ChildCaps& caps, const Metadata& metadata);
   // The same entry with other metadata, under another name, or both; its caps keep their bytes.
-  void set_like(const std::string& normalised_name, const Entry& entry, const Metadata& metadata);
+  void set_like(const std::string& normalised_name, const Entry& entry,
+                std::string_view metadata_text);
   void remove(std::string_view normalised_name);
 
  private:
+  struct Row {
+    std::string_view name;  // into `bytes`, or `odd_names` when it is not normalised there
+    ByteView raw;
+  };
+  struct Table {
+    std::shared_ptr<const Bytes> bytes;
+    std::vector<Row> rows;
+    std::vector<std::unique_ptr<const std::string>> odd_names;
+  };
+
+  const Row* row(std::string_view name) const;
   void put(const std::string& name, ByteView read_cap, ByteView rwcapdata,
-           const Metadata& metadata);
+           std::string_view metadata_text);
+  ByteView empty_slot();
 
   TableKind kind_;
-  std::map<std::string, Entry, std::less<>> entries_;
+  std::shared_ptr<const Table> table_;
+  std::map<std::string, std::shared_ptr<const Bytes>, std::less<>> changed_;  // null: removed
+  std::size_t added_ = 0, removed_ = 0;  // of the above, against table_
+  Bytes empty_slot_;                     // the write slot of a child without a write cap
 };
 
 // The write slot: the cap (or the empty string) so that only writers of the directory can read it.

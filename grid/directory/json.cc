@@ -6,6 +6,8 @@
 #include <limits>
 #include <map>
 
+#include "grid/directory/json_text.h"
+
 namespace lafs::grid {
 
 Json::Json(Array a) : value(std::move(a)) {}
@@ -71,50 +73,6 @@ void erase(Json::Object& object, std::string_view key) {
 }
 
 namespace {
-
-void append_utf8(std::string& out, std::uint32_t code) {
-  const auto put = [&](std::uint32_t byte) { out.push_back(static_cast<char>(byte)); };
-  if (code < 0x80) {
-    put(code);
-  } else if (code < 0x800) {
-    put(0xC0 | code >> 6);
-    put(0x80 | (code & 0x3F));
-  } else if (code < 0x10000) {
-    put(0xE0 | code >> 12);
-    put(0x80 | (code >> 6 & 0x3F));
-    put(0x80 | (code & 0x3F));
-  } else {
-    put(0xF0 | code >> 18);
-    put(0x80 | (code >> 12 & 0x3F));
-    put(0x80 | (code >> 6 & 0x3F));
-    put(0x80 | (code & 0x3F));
-  }
-}
-
-// Takes one code point off the front; nothing when it is not UTF-8 (overlong, out of range, cut).
-// Surrogates are let through for the caller to judge.
-std::optional<std::uint32_t> take_code_point(std::string_view& text) {
-  const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
-  const auto first = byte(0);
-  std::size_t length = first < 0x80   ? 1
-                       : first < 0xC2 ? 0
-                       : first < 0xE0 ? 2
-                       : first < 0xF0 ? 3
-                       : first < 0xF5 ? 4
-                                      : 0;
-  if (length == 0 || text.size() < length) return std::nullopt;
-  std::uint32_t code = length == 1 ? first : first & (0x7Fu >> length);
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return std::nullopt;
-    code = code << 6 | (byte(i) & 0x3Fu);
-  }
-  static constexpr std::uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-  if (code < least[length] || code > 0x10FFFF) return std::nullopt;
-  text.remove_prefix(length);
-  return code;
-}
-
-bool is_surrogate(std::uint32_t code) { return code >= 0xD800 && code < 0xE000; }
 
 class Parser {
  public:
@@ -273,37 +231,10 @@ class Parser {
   }
 
   Result<Json> number() {
-    const auto text = rest_;
-    std::size_t at = 0;
-    const auto digits = [&] {
-      const auto begin = at;
-      while (at < text.size() && text[at] >= '0' && text[at] <= '9') ++at;
-      return at - begin;
-    };
-    if (text[0] == '-') ++at;
-    const bool zero = at < text.size() && text[at] == '0';
-    if (zero) {
-      ++at;
-    } else if (digits() == 0) {
-      return bad("not a value");
-    }
-    bool whole = true;
-    if (at + 1 < text.size() && text[at] == '.' && text[at + 1] >= '0' && text[at + 1] <= '9') {
-      whole = false;
-      ++at;
-      digits();
-    }
-    if (at < text.size() && (text[at] == 'e' || text[at] == 'E')) {
-      const auto mantissa_end = at++;
-      if (at < text.size() && (text[at] == '+' || text[at] == '-')) ++at;
-      if (digits() == 0) {
-        at = mantissa_end;
-      } else {
-        whole = false;
-      }
-    }
-    const auto number_text = text.substr(0, at);
-    rest_.remove_prefix(at);
+    const auto [size, whole] = number_at(rest_);
+    if (size == 0) return bad("not a value");
+    const auto number_text = rest_.substr(0, size);
+    rest_.remove_prefix(size);
     if (whole) {
       Json out;
       out.value = JsonInteger{number_text == "-0" ? "0" : std::string(number_text)};

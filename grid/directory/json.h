@@ -85,6 +85,8 @@ void erase(Json::Object& object, std::string_view key);
 
 // Errc::corrupt for anything that is not exactly one value in UTF-8, nested at most `max_depth`.
 Result<Json> parse_json(std::string_view text, int max_depth = 64);
+// Would parse_json() give an object? Much quicker: nothing is kept.
+bool is_json_object(std::string_view text, int max_depth = 64);
 // As json.dumps: ", " and ": ", ASCII only.
 std::string print_json(const Json& value);
 

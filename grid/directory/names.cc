@@ -8,9 +8,12 @@
 
 namespace lafs::grid {
 
+bool plainly_normal(std::string_view name) {
+  return std::ranges::all_of(name, [](char c) { return (c & 0x80) == 0; });
+}
+
 Result<std::string> normalise_name(std::string_view name) {
-  const bool ascii = std::ranges::all_of(name, [](char c) { return (c & 0x80) == 0; });
-  if (ascii) return std::string(name);
+  if (plainly_normal(name)) return std::string(name);
   utf8proc_uint8_t* composed = nullptr;
   const auto length =
       utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(name.data()),

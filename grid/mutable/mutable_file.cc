@@ -17,6 +17,8 @@ constexpr int read_attempts = 3;
 // How often a writer waits for another one that seems to be writing. A writer that died half way
 // looks the same, and is overruled in the end.
 constexpr int most_waits = 2;
+// Changing more than this leaves the I/O thread.
+constexpr std::size_t inline_change = 32 * 1024;
 
 std::vector<storage::KnownServer> servers_for(const storage::Roster& roster,
                                               const StorageIndex& si) {
@@ -149,6 +151,8 @@ struct MutableFile::State {
   Task<Attempt> attempt(const Slot& at, const ServerMap& map, std::uint64_t new_k,
                         std::uint64_t new_n, const Bytes& contents);
   Task<> back_off(double& delay);
+  Task<Result<std::shared_ptr<const Bytes>>> apply(const Change& change,
+                                                   const MutableContents& present);
 
   asio::any_io_executor executor;
   MutableContext context;
@@ -196,7 +200,9 @@ Task<Result<MutableContents>> MutableFile::State::read() {
     // Without a best version the search has gone to the end of the list already.
     if (!best) co_return std::unexpected(not_readable(map, at.servers.size()));
     auto contents = co_await retrieve(at, map, best, read_key);
-    if (contents) co_return MutableContents{best->id(), std::move(*contents)};
+    if (contents) {
+      co_return MutableContents{best->id(), std::make_shared<const Bytes>(std::move(*contents))};
+    }
     last = contents.error();
     const bool stop = co_await stop_requested();
     if (stop) break;
@@ -266,6 +272,13 @@ Task<> MutableFile::State::back_off(double& delay) {
       std::chrono::duration_cast<Duration>(std::chrono::duration<double>(delay * spread)));
 }
 
+Task<Result<std::shared_ptr<const Bytes>>> MutableFile::State::apply(
+    const Change& change, const MutableContents& present) {
+  if (present.bytes->size() <= inline_change) co_return change(present);
+  auto work = [&] { return change(present); };
+  co_return co_await offload(context.pool, std::ref(work));
+}
+
 Task<Result<VersionId>> MutableFile::State::overwrite(Bytes contents) {
   if (!writable()) co_return fail(Errc::read_only, "the cap is not a write cap");
   const auto at = slot();
@@ -313,14 +326,15 @@ Task<Result<VersionId>> MutableFile::State::modify(Change change, int attempts) 
     }
     auto have = co_await need_keys(at, map);
     if (!have) co_return std::unexpected(have.error());
-    auto changed = change(*old);
+    const MutableContents present{base->id(), std::make_shared<const Bytes>(std::move(*old))};
+    auto changed = co_await apply(change, present);
     if (!changed) co_return std::unexpected(changed.error());
-    const bool same = !*changed || **changed == *old;
+    const bool same = !*changed || **changed == *present.bytes;
     // After a collision even unchanged contents are published: of our earlier attempt some shares
     // are about, and nobody was told that it counts.
     if (same && ours.empty()) co_return base->id();
-    const Bytes contents = same ? std::move(*old) : std::move(**changed);
-    auto done = co_await attempt(at, map, base->geometry().k, base->geometry().n, contents);
+    const auto contents = same ? present.bytes : *changed;
+    auto done = co_await attempt(at, map, base->geometry().k, base->geometry().n, *contents);
     if (done.outcome) co_return done.id;
     last = done.outcome.error();
     if (last.code != Errc::collision) break;

@@ -10,6 +10,7 @@
 // I/O thread only. close() before destruction.
 
 #include <functional>
+#include <memory>
 
 #include "grid/base/offload.h"
 #include "grid/base/task.h"
@@ -39,7 +40,7 @@ struct MutableContext {
 
 struct MutableContents {
   VersionId version;
-  Bytes contents;
+  std::shared_ptr<const Bytes> bytes;
 };
 
 class MutableFile {
@@ -67,10 +68,11 @@ class MutableFile {
   // fewer than k shares were written, the context says what each server answered.
   Task<Result<VersionId>> overwrite(Bytes contents);
 
-  // `change` maps the present contents to new ones; nothing means no change. After a collision it
-  // is called again with what is there then, at most `attempts` times in all, so it must be
-  // repeatable. Its error ends the operation and is returned.
-  using Change = std::function<Result<std::optional<Bytes>>(ByteView old)>;
+  // `change` maps the present contents to new ones; null means no change. After a collision it is
+  // called again with what is there then, at most `attempts` times in all, so it must be
+  // repeatable. With large contents it runs on the pool. Its error ends the operation and is
+  // returned.
+  using Change = std::function<Result<std::shared_ptr<const Bytes>>(const MutableContents& old)>;
   Task<Result<VersionId>> modify(Change change, int attempts = 6);
 
   // No new operation starts; returns when those under way have ended.

@@ -18,10 +18,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto again = Entries::unpack(packed, kind);
     FUZZ_REQUIRE(again.has_value());
     FUZZ_REQUIRE(again->pack() == packed);
-    FUZZ_REQUIRE(again->all().size() == table->all().size());
-    FUZZ_REQUIRE(children_of(*again).size() == children_of(*table).size());
+    FUZZ_REQUIRE(again->size() == table->size());
+    const Listing listing({}, *table);
+    FUZZ_REQUIRE(Listing({}, *again).children() == listing.children());
+    for (std::size_t i = 0; i < table->size(); ++i) {
+      const auto entry = table->entry(i);
+      FUZZ_REQUIRE(!table->plainly_good(entry) || !table->caps(entry).problem);
+    }
     if (immutable) continue;
-    EditBatch batch({Edit::Set{"fuzz", Cap(LitCap{})}, Edit::Remove{"fuzz"}}, 1.0);
+    EditBatch batch({Edit::Set{"fuzz", Cap(LitCap{})}, Edit::Remove{"fuzz"}},
+                    EditOptions{.now = 1});
     const auto edited = batch.apply(*table);
     FUZZ_REQUIRE(edited.has_value());
     if (!table->find("fuzz")) FUZZ_REQUIRE(edited->pack() == packed);

@@ -8,6 +8,8 @@ using namespace lafs::grid;
 // What was accepted is printed as ASCII that reads and prints the same again.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto parsed = parse_json(as_text({data, size}));
+  const bool object = parsed && parsed->as<Json::Object>();
+  FUZZ_REQUIRE(is_json_object(as_text({data, size})) == object);
   if (!parsed) return 0;
   const auto printed = print_json(*parsed);
   for (const char c : printed) FUZZ_REQUIRE(c >= 0x20 && c < 0x7f);

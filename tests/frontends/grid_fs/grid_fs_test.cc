@@ -272,7 +272,8 @@ TEST_CASE("attributes survive a new mount, and their loss leaves sane defaults")
     std::vector<grid::Edit> edits;
     auto strip = [](grid::Metadata) { return grid::Metadata(); };
     edits.push_back(grid::Edit::SetMetadata{.name = "f", .change = strip});
-    auto edited = co_await (*directory)->edit(std::move(edits), 1700000000.0);
+    grid::EditOptions options{.now = 1700000000.0};
+    auto edited = co_await (*directory)->edit(std::move(edits), std::move(options));
     REQUIRE(edited.has_value());
     Drive other(executor, g, pool, root);
     auto seen = co_await other.find("f");

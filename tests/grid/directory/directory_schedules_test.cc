@@ -61,12 +61,12 @@ Task<> client(Schedule& s, Cap cap, std::size_t me, int edits) {
       batch.push_back(Edit::Set{done.name, Cap(LitCap{to_bytes(done.value)})});
     }
     done.began = ++s.clock;
-    const auto out = co_await directory.edit(std::move(batch), 1.0);
+    EditOptions options;
+    const auto out = co_await directory.edit(std::move(batch), options);
     done.ended = ++s.clock;
     done.acknowledged = out.has_value();
     if (out) {
-      const auto* child = out->find(done.name);
-      CHECK((child != nullptr) == !done.value.empty());
+      CHECK(out->listing.contains(done.name) == !done.value.empty());
     }
     s.edits.push_back(done);
   }
@@ -154,7 +154,7 @@ TEST_CASE("no acknowledged edit is lost, whatever fails and whoever else writes"
         if (!followed) allowed.insert(edit.value);
       }
       if (!any_acknowledged) allowed.insert("");
-      const auto* child = end->find(name);
+      const auto child = end->find(name);
       const auto value = child ? to_text(child->cap.as<LitCap>()->data) : std::string();
       INFO(name << " holds " << value);
       CHECK(allowed.contains(value));

@@ -92,7 +92,7 @@ TEST_CASE("a change that changes nothing writes nothing") {
   const auto before = grid.calls(Verb::read_test_write);
   const auto nothing = with_file(grid, cap, [](MutableFile& file) {
     return file.modify(
-        [](ByteView) -> Result<std::optional<Bytes>> { return std::optional<Bytes>(); });
+        [](const MutableContents&) -> Result<std::shared_ptr<const Bytes>> { return nullptr; });
   });
   REQUIRE(nothing);
   CHECK(nothing->seqnum == 1);
@@ -102,8 +102,9 @@ TEST_CASE("a change that changes nothing writes nothing") {
   CHECK(grid.calls(Verb::read_test_write) == before);
   // Its error is passed on.
   const auto failed = with_file(grid, cap, [](MutableFile& file) {
-    return file.modify(
-        [](ByteView) -> Result<std::optional<Bytes>> { return fail(Errc::exists, "so"); });
+    return file.modify([](const MutableContents&) -> Result<std::shared_ptr<const Bytes>> {
+      return fail(Errc::exists, "so");
+    });
   });
   CHECK(failed.error().code == Errc::exists);
 }
@@ -176,7 +177,7 @@ TEST_CASE("silent servers are not waited for when the others know enough") {
       REQUIRE(second);
       CHECK(*probe == first->version);
       CHECK(second->version == *written);
-      co_return to_text(first->contents) + "|" + to_text(second->contents);
+      co_return to_text(*first->bytes) + "|" + to_text(*second->bytes);
     }
   };
   CHECK(run(Body::run(context, cap)) == "patient|patient indeed");
@@ -347,7 +348,7 @@ TEST_CASE("operations of one object run in the order they were asked for") {
       co_await file.close();
       auto late = co_await file.read();
       CHECK(late.error().code == Errc::closed);
-      co_return out ? to_text(out->contents) : "";
+      co_return out ? to_text(*out->bytes) : "";
     }
   };
   CHECK(run(Body::run(context_of(grid), cap)) == "01234");

@@ -132,7 +132,7 @@ TEST_CASE("of several versions the same one wins as with Tahoe") {
     const auto& expected = at(file, "outcome");
     CHECK(out.read.has_value() == reads_well(expected));
     if (reads_well(expected)) {
-      CHECK(sha(out.read->contents) == text(expected, "plaintext_sha256"));
+      CHECK(sha(*out.read->bytes) == text(expected, "plaintext_sha256"));
       CHECK(out.read->version.seqnum == number(expected, "best_version_seqnum"));
     } else {
       CHECK(out.read.error().code == Errc::not_enough_shares);
@@ -178,7 +178,7 @@ TEST_CASE("a damaged share is noticed where Tahoe notices it, or earlier") {
       const bool readable = reads_well(expected) && !(exact && order_dependent);
       CHECK(out.read.has_value() == readable);
       if (out.read) {
-        CHECK(sha(out.read->contents) == text(file, "plaintext_sha256"));
+        CHECK(sha(*out.read->bytes) == text(file, "plaintext_sha256"));
       } else {
         CHECK(out.read.error().code == Errc::not_enough_shares);
       }

@@ -75,7 +75,7 @@ inline Result<MutableContents> try_read(fake::FakeGrid& grid, const Cap& cap) {
 
 inline std::string read(fake::FakeGrid& grid, const Cap& cap) {
   auto out = try_read(grid, cap);
-  return out ? to_text(out->contents) : "failed: " + out.error().message();
+  return out ? to_text(*out->bytes) : "failed: " + out.error().message();
 }
 
 inline Result<VersionId> overwrite(fake::FakeGrid& grid, const Cap& cap, std::string_view contents,
@@ -86,10 +86,10 @@ inline Result<VersionId> overwrite(fake::FakeGrid& grid, const Cap& cap, std::st
 
 // Adds `text` at the end unless it is there.
 inline MutableFile::Change appending(std::string text) {
-  return [text](ByteView old) -> Result<std::optional<Bytes>> {
-    auto all = to_text(old);
+  return [text](const MutableContents& old) -> Result<std::shared_ptr<const Bytes>> {
+    auto all = to_text(*old.bytes);
     if (all.find(text) == all.npos) all += text;
-    return std::optional<Bytes>(to_bytes(all));
+    return std::make_shared<const Bytes>(to_bytes(all));
   };
 }
 
