@@ -117,10 +117,12 @@ Task<Result<std::shared_ptr<Directory>>> Client::directory(Cap cap) {
   co_return std::make_shared<Directory>(std::move(contents), pool_);
 }
 
-Task<Result<Cap>> Client::create_directory() {
+Task<Result<Cap>> Client::create_directory(std::vector<Child> children,
+                                           std::optional<MutableFormat> format) {
   auto key = co_await keys_.take();
-  co_return co_await Directory::create(executor_, mutable_context(), MutableFormat::sdmf,
-                                       std::move(key));
+  co_return co_await Directory::create(executor_, mutable_context(),
+                                       format.value_or(MutableFormat::sdmf), std::move(key),
+                                       std::move(children));
 }
 
 Task<Result<Bytes>> Client::read(Cap cap, std::uint64_t offset, std::uint64_t length) {

@@ -62,8 +62,10 @@ class Client {
 
   // A directory, mutable or immutable. Errc::not_directory when the cap is not one.
   Task<Result<std::shared_ptr<Directory>>> directory(Cap cap);
-  // Publishes an empty directory and returns its write cap.
-  Task<Result<Cap>> create_directory();
+  // Publishes a directory that holds `children`, their metadata exactly as given, and returns its
+  // write cap. `format`: nothing means SDMF.
+  Task<Result<Cap>> create_directory(std::vector<Child> children = {},
+                                     std::optional<MutableFormat> format = {});
 
   // Plaintext of any file: [offset, offset+length), cut at the end. Convenience for small reads;
   // who reads much goes through immutable_file().

@@ -97,7 +97,10 @@ Task<Result<>> DeepCheck::walk(const Place& root) {
       continue;
     }
     const auto slash = path.ends_with(':') || path.ends_with('/') ? "" : "/";
-    for (auto& child : listing->children) found(path + slash + child.name, child.cap);
+    for (std::size_t c = 0; c < listing->size(); ++c) {
+      const auto child = listing->child(c);
+      found(path + slash + child.name, child.cap);
+    }
   }
   co_return Result<>{};
 }

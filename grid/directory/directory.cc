@@ -60,7 +60,8 @@ Task<Result<Listing>> Directory::list() {
   co_return listing;
 }
 
-Task<Result<Edited>> Directory::edit(std::vector<Edit> edits, EditOptions options) {
+Task<Result<Edited>> Directory::edit(std::vector<Edit> edits, EditOptions options,
+                                     std::optional<std::size_t>* failed_edit) {
   if (!writable()) co_return fail(Errc::read_only, "the directory");
   EditBatch batch(std::move(edits), std::move(options));
   std::optional<Listing> result;
@@ -73,7 +74,12 @@ Task<Result<Edited>> Directory::edit(std::vector<Edit> edits, EditOptions option
     Result<Entries> table = last.entries();
     if (!known) table = Entries::unpack(old.bytes, kind_);
     if (!table) return std::unexpected(table.error());
-    TRY(changed, batch.apply(std::move(*table)));
+    auto applied = batch.apply(std::move(*table));
+    if (!applied) {
+      if (failed_edit) *failed_edit = batch.failed_at();
+      return std::unexpected(applied.error());
+    }
+    auto& changed = *applied;
     auto packed = changed.packed();
     auto bytes = packed.bytes();
     result.emplace(VersionId{}, std::move(packed));

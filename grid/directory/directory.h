@@ -36,7 +36,9 @@ class Directory {
   // All edits in one publish, applied again to fresh contents after a collision; returns what the
   // directory holds then, without reading again. read_only for directories we cannot write;
   // otherwise the edits' errors and the file's.
-  Task<Result<Edited>> edit(std::vector<Edit> edits, EditOptions options);
+  // `failed_edit`, when given, says which edit an error is about; it outlives the task.
+  Task<Result<Edited>> edit(std::vector<Edit> edits, EditOptions options,
+                            std::optional<std::size_t>* failed_edit = nullptr);
 
   // Publishes a new mutable directory that holds `children`, their metadata exactly as given.
   // Returns the directory's write cap.

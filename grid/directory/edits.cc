@@ -60,7 +60,10 @@ Result<Entries> EditBatch::apply(Entries table) {
   for (std::size_t i = 0; i < edits_.size(); ++i) {
     auto done =
         std::visit([&](const auto& edit) { return apply_one(i, table, edit); }, edits_[i].what);
-    if (!done) return std::unexpected(done.error());
+    if (!done) {
+      failed_at_ = i;
+      return std::unexpected(done.error());
+    }
   }
   again_ = true;
   return table;
@@ -110,7 +113,8 @@ Result<> EditBatch::apply_one(std::size_t index, Entries& table, const Edit::Set
   const auto present = shown(table, name);
   const auto mine = stored_.find(index);
   const bool landed = again_ && present && mine != stored_.end() && present->cap == mine->second;
-  const bool as_seen = present && edit.expected && present->cap == *edit.expected;
+  const bool as_seen = present && ((edit.expected && present->cap == *edit.expected) ||
+                                   std::ranges::count(edit.ours, present->cap) > 0);
   if (edit.merge && present && !landed && !as_seen) {
     if (present->cap == caps.cap) return {};
     name = put_aside(index, table, name, caps.cap, Conflict::What::both_changed);
@@ -139,7 +143,9 @@ Result<> EditBatch::apply_one(std::size_t index, Entries& table, const Edit::Rem
     return {};
   }
   const auto present = shown(table, name);
-  if (edit.expected && (!present || present->cap != *edit.expected)) {
+  const bool as_seen = present && ((edit.expected && present->cap == *edit.expected) ||
+                                   std::ranges::count(edit.ours, present->cap) > 0);
+  if (edit.expected && !as_seen) {
     if (!edit.merge) return fail(Errc::conflict, name + " was changed by somebody else");
     conflicts_.push_back({index, Conflict::What::theirs_stays, name, {}});
     return {};

@@ -43,6 +43,8 @@ struct Edit {
     // Only for unknown caps, which do not tell their read-only form.
     std::optional<Cap> read_cap = std::nullopt;
     bool merge = false;  // then `overwrite` does not matter
+    // With `merge`: what earlier attempts of this node may have left there; as good as `expected`.
+    std::vector<Cap> ours{};
     // The metadata are stored as they are, link times included: for a child that moves here.
     bool keep_link_times = false;
   };
@@ -53,6 +55,7 @@ struct Edit {
     bool must_exist = true;
     std::optional<Cap> expected = std::nullopt;
     bool merge = false;
+    std::vector<Cap> ours{};  // as with Set
   };
   // The child as it is, under another name. Replacing is allowed as `overwrite` says.
   // Errc::not_found when there is no `from`.
@@ -119,6 +122,8 @@ class EditBatch {
   Result<Entries> apply(Entries table);
   // Of the last apply().
   const std::vector<Conflict>& conflicts() const { return conflicts_; }
+  // Which edit the last apply() failed at.
+  std::size_t failed_at() const { return failed_at_; }
 
  private:
   Result<> apply_one(std::size_t index, Entries& table, const Edit::Set& edit);
@@ -134,6 +139,7 @@ class EditBatch {
   std::vector<Edit> edits_;
   EditOptions options_;
   bool again_ = false;
+  std::size_t failed_at_ = 0;
   // What our earlier attempts stored: edit -> the strongest cap of its child.
   std::map<std::size_t, Cap> stored_;
   std::map<std::size_t, std::string> chosen_;  // edit -> the conflict name it was given

@@ -178,3 +178,17 @@ TEST_CASE("a table keeps count of what changes in it") {
   CHECK_FALSE(t.name_from("b"));
   CHECK(seen(t) == Children{{"a", "3"}});
 }
+
+TEST_CASE("what our own earlier attempts left counts as seen") {
+  Edit::Set again{"f", lit("3")};
+  again.merge = true;
+  again.ours = {lit("1"), lit("2")};
+  auto out = merged({{"f", "2"}}, {again});
+  CHECK(out.children == Children{{"f", "3"}});
+  CHECK(out.conflicts.empty());
+  Edit::Remove gone{.name = "f", .expected = lit("0"), .merge = true, .ours = {lit("2")}};
+  CHECK(merged({{"f", "2"}}, {gone}).children.empty());
+  EditBatch batch({gone, Edit::Set{"bad\xff", lit("x")}}, {.now = now});
+  CHECK_FALSE(batch.apply(table({})));
+  CHECK(batch.failed_at() == 1);
+}
