@@ -55,8 +55,8 @@ Task<Result<>> MemFs::allocate(HandleId id, std::uint64_t offset, std::uint64_t 
   const auto end = offset + length;
   const bool room = mode == AllocateMode::grow || mode == AllocateMode::keep_size;
   if (room) {
-    const auto growth = node.content.growth(offset, length);
-    if (growth > options_.capacity - std::min(stored_, options_.capacity))
+    if (length > options_.capacity ||
+        stored_ + node.content.growth(offset, length) > options_.capacity)
       co_return fail(Errc::no_space);
   } else {
     stored_ -= node.content.stored();

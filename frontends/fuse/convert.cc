@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse3/fuse_lowlevel.h>
+#include <linux/falloc.h>
 #include <sys/xattr.h>
 
 #include <algorithm>
@@ -125,7 +126,7 @@ struct stat to_stat(const fs::Attributes& attributes, std::uint32_t block_size) 
   s.st_gid = attributes.gid;
   s.st_size = static_cast<off_t>(std::min<std::uint64_t>(attributes.size, INT64_MAX));
   s.st_blksize = block_size;
-  s.st_blocks = static_cast<blkcnt_t>(ceil_div(attributes.size, 512));
+  s.st_blocks = static_cast<blkcnt_t>(ceil_div(attributes.stored.value_or(attributes.size), 512));
   s.st_atim = attributes.times.accessed;
   s.st_mtim = attributes.times.modified;
   s.st_ctim = attributes.times.changed;
@@ -169,6 +170,23 @@ std::optional<fs::RenameMode> to_rename_mode(unsigned flags) {
   if (flags == RENAME_NOREPLACE) return fs::RenameMode::no_replace;
   if (flags == RENAME_EXCHANGE) return fs::RenameMode::exchange;
   return {};
+}
+
+std::optional<fs::AllocateMode> to_allocate_mode(int flags) {
+  switch (flags) {
+    case 0:
+      return fs::AllocateMode::grow;
+    case FALLOC_FL_KEEP_SIZE:
+      return fs::AllocateMode::keep_size;
+    case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
+      return fs::AllocateMode::punch_hole;
+    case FALLOC_FL_ZERO_RANGE:
+      return fs::AllocateMode::zero_range;
+    case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
+      return fs::AllocateMode::zero_range_keep_size;
+    default:
+      return {};
+  }
 }
 
 std::optional<fs::XattrMode> to_xattr_mode(int flags) {

@@ -21,7 +21,7 @@ bool wants_log(Errc code);
 
 std::uint32_t file_type(fs::Kind kind);  // S_IFREG ...
 
-// `block_size` becomes st_blksize. st_blocks assumes no holes.
+// `block_size` becomes st_blksize.
 struct stat to_stat(const fs::Attributes& attributes, std::uint32_t block_size = 128 * 1024);
 struct statvfs to_statvfs(const fs::SpaceInfo& space);
 
@@ -33,6 +33,9 @@ fs::Changes to_changes(const struct stat& wanted, int to_set);
 
 // RENAME_* flags of renameat2(2); nothing for those we do not know.
 std::optional<fs::RenameMode> to_rename_mode(unsigned flags);
+
+// FALLOC_FL_* flags of fallocate(2); nothing for those we do not do.
+std::optional<fs::AllocateMode> to_allocate_mode(int flags);
 
 // XATTR_* flags of setxattr(2); nothing for those we do not know.
 std::optional<fs::XattrMode> to_xattr_mode(int flags);

@@ -19,15 +19,41 @@ constexpr unsigned max_background = 64;
 constexpr unsigned max_write = 1 << 20;
 // Below this, copying a write is cheaper than keeping the megabyte it came in.
 constexpr std::size_t worth_keeping = 32 * 1024;
+constexpr auto look_again = std::chrono::milliseconds(200);
 
 }  // namespace
 
 Dispatch::Dispatch(asio::any_io_executor executor, fs::Filesystem& filesystem, Timeouts timeouts)
-    : filesystem_(filesystem), timeouts_(timeouts), held_(filesystem), running_(executor) {}
+    : executor_(executor),
+      filesystem_(filesystem),
+      timeouts_(timeouts),
+      held_(filesystem),
+      held_locks_(filesystem.locks()),
+      running_(executor) {}
 
 void Dispatch::begin(Buffer buffer, ByteView request) {
   current_ = std::move(buffer);
   raw_.look_at(request);
+  if (const auto unique = raw_.interrupted(); unique && pending_.find(unique)) {
+    spawn(watch_interrupted(unique));
+  }
+}
+
+// Most signals are none of our business: a read from a file is not interrupted by a timer. But
+// whoever is being killed must not wait for a server that does not answer. The kernel tells of the
+// first signal only.
+Task<> Dispatch::watch_interrupted(std::uint64_t unique) {
+  for (;;) {
+    auto* const reply = pending_.find(unique);
+    if (!reply) co_return;
+    if (is_being_killed(fuse_req_ctx(reply->request())->pid)) {
+      reply->error(EINTR);
+      co_return;
+    }
+    co_await sleep_for(look_again);
+    const bool stop = co_await stop_requested();
+    if (stop) co_return;
+  }
 }
 
 bool Dispatch::full() const {
@@ -36,6 +62,7 @@ bool Dispatch::full() const {
 
 Task<> Dispatch::close() {
   co_await running_.join();
+  held_locks_.give_back_all();
   co_await held_.give_back_all();
 }
 
@@ -122,9 +149,9 @@ struct Callbacks {
     if (!mode) return d.reply(r, "rename").error(EINVAL);
     d.spawn(d.rename(d.reply(r, "rename"), {parent}, name, {new_parent}, new_name, *mode));
   }
-  // The grid has no hard links. EPERM is what link(2) says of such filesystems.
-  static void link(fuse_req_t r, fuse_ino_t, fuse_ino_t, const char*) {
-    self(r).reply(r, "link").error(EPERM);
+  static void link(fuse_req_t r, fuse_ino_t node, fuse_ino_t new_parent, const char* new_name) {
+    auto& d = self(r);
+    d.spawn(d.link(d.reply(r, "link"), {node}, {new_parent}, new_name));
   }
 
   static void create(fuse_req_t r, fuse_ino_t parent, const char* name, mode_t mode,
@@ -147,17 +174,89 @@ struct Callbacks {
     d.spawn(d.write(d.reply(r, "write"), {node}, handle(info), static_cast<std::uint64_t>(offset),
                     std::move(payload), info->writepage, d.raw_.clears_set_id()));
   }
-  static void flush(fuse_req_t r, fuse_ino_t, fuse_file_info* info) {
+  static void flush(fuse_req_t r, fuse_ino_t node, fuse_file_info* info) {
     auto& d = self(r);
-    d.spawn(d.flush(d.reply(r, "flush"), handle(info)));
+    d.spawn(d.flush(d.reply(r, "flush"), {node}, handle(info), info->lock_owner));
   }
   static void fsync(fuse_req_t r, fuse_ino_t, int data_only, fuse_file_info* info) {
     auto& d = self(r);
     d.spawn(d.fsync(d.reply(r, "fsync"), handle(info), data_only != 0));
   }
-  static void release(fuse_req_t r, fuse_ino_t, fuse_file_info* info) {
+  static void release(fuse_req_t r, fuse_ino_t node, fuse_file_info* info) {
     auto& d = self(r);
-    d.spawn(d.release(d.reply(r, "release"), handle(info)));
+    std::optional<std::uint64_t> flock_owner;
+    if (info->flock_release) flock_owner = info->lock_owner;
+    d.spawn(d.release(d.reply(r, "release"), {node}, handle(info), flock_owner));
+  }
+
+  static fs::Lock record_lock(Dispatch& d, const fuse_file_info* info, const struct flock& wanted) {
+    const auto begin = static_cast<std::uint64_t>(wanted.l_start);
+    const auto length = static_cast<std::uint64_t>(wanted.l_len);
+    return {.family = fs::LockFamily::record,
+            .owner = d.held_locks_.owner(info->lock_owner),
+            .exclusive = wanted.l_type == F_WRLCK,
+            .range = {begin, length == 0 ? UINT64_MAX : begin + length},
+            .pid = static_cast<std::uint32_t>(wanted.l_pid)};
+  }
+  static void getlk(fuse_req_t r, fuse_ino_t node, fuse_file_info* info, struct flock* wanted) {
+    auto& d = self(r);
+    d.spawn(d.getlk(d.reply(r, "getlk"), {node}, record_lock(d, info, *wanted)));
+  }
+  static void take_lock(fuse_req_t r, fuse_ino_t node, fuse_file_info* info, const fs::Lock& lock,
+                        bool wait) {
+    auto& d = self(r);
+    std::shared_ptr<fs::LockWait> waiting;
+    if (wait) {
+      waiting = std::make_shared<fs::LockWait>(d.executor_);
+      // The task keeps it for as long as the request is there to be interrupted.
+      fuse_req_interrupt_func(
+          r, [](fuse_req_t, void* of) { static_cast<fs::LockWait*>(of)->give_up(); },
+          waiting.get());
+    }
+    d.spawn(d.setlk(d.reply(r, "setlk"), {node}, handle(info), lock, std::move(waiting)));
+  }
+  static void setlk(fuse_req_t r, fuse_ino_t node, fuse_file_info* info, struct flock* wanted,
+                    int sleep) {
+    auto& d = self(r);
+    const auto lock = record_lock(d, info, *wanted);
+    if (wanted->l_type == F_UNLCK) return d.unlock(d.reply(r, "setlk"), {node}, lock);
+    take_lock(r, node, info, lock, sleep != 0);
+  }
+  static void flock(fuse_req_t r, fuse_ino_t node, fuse_file_info* info, int operation) {
+    auto& d = self(r);
+    const fs::Lock lock{.family = fs::LockFamily::whole_file,
+                        .owner = d.held_locks_.owner(info->lock_owner),
+                        .exclusive = (operation & LOCK_EX) != 0};
+    if (operation & LOCK_UN) return d.unlock(d.reply(r, "flock"), {node}, lock);
+    take_lock(r, node, info, lock, (operation & LOCK_NB) == 0);
+  }
+
+  static void lseek(fuse_req_t r, fuse_ino_t, off_t offset, int whence, fuse_file_info* info) {
+    auto& d = self(r);
+    if (whence != SEEK_DATA && whence != SEEK_HOLE) return d.reply(r, "lseek").error(EINVAL);
+    d.spawn(d.lseek(d.reply(r, "lseek"), handle(info), static_cast<std::uint64_t>(offset),
+                    whence == SEEK_DATA ? fs::SeekFor::data : fs::SeekFor::hole));
+  }
+  static void fallocate(fuse_req_t r, fuse_ino_t, int flags, off_t offset, off_t length,
+                        fuse_file_info* info) {
+    auto& d = self(r);
+    const auto mode = to_allocate_mode(flags);
+    if (!mode) return d.reply(r, "fallocate").error(EOPNOTSUPP);
+    d.spawn(d.fallocate(d.reply(r, "fallocate"), handle(info), static_cast<std::uint64_t>(offset),
+                        static_cast<std::uint64_t>(length), *mode));
+  }
+  static void copy_file_range(fuse_req_t r, fuse_ino_t, off_t offset, fuse_file_info* from,
+                              fuse_ino_t, off_t to_offset, fuse_file_info* to, std::size_t length,
+                              int) {
+    auto& d = self(r);
+    d.spawn(d.copy_file_range(d.reply(r, "copy_file_range"), handle(from),
+                              static_cast<std::uint64_t>(offset), handle(to),
+                              static_cast<std::uint64_t>(to_offset), length));
+  }
+  // Python asks each file that it opens whether it is a terminal.
+  static void ioctl(fuse_req_t r, fuse_ino_t, unsigned, void*, fuse_file_info*, unsigned,
+                    const void*, std::size_t, std::size_t) {
+    self(r).reply(r, "ioctl").error(ENOTTY);
   }
 
   static void opendir(fuse_req_t r, fuse_ino_t node, fuse_file_info*) {
@@ -212,7 +311,7 @@ struct Callbacks {
 };
 
 // Not there, and answered ENOSYS by libfuse, after which the kernel does it by itself: access
-// (default_permissions), file locks, lseek for holes, copy_file_range, fallocate, poll, bmap.
+// (default_permissions), poll, bmap.
 const fuse_lowlevel_ops& Dispatch::operations() {
   static const fuse_lowlevel_ops table = [] {
     fuse_lowlevel_ops o{};
@@ -247,6 +346,13 @@ const fuse_lowlevel_ops& Dispatch::operations() {
     o.listxattr = Callbacks::listxattr;
     o.setxattr = Callbacks::setxattr;
     o.removexattr = Callbacks::removexattr;
+    o.getlk = Callbacks::getlk;
+    o.setlk = Callbacks::setlk;
+    o.flock = Callbacks::flock;
+    o.lseek = Callbacks::lseek;
+    o.fallocate = Callbacks::fallocate;
+    o.copy_file_range = Callbacks::copy_file_range;
+    o.ioctl = Callbacks::ioctl;
     return o;
   }();
   return table;

@@ -10,7 +10,9 @@
 // is the Filesystem's business.
 
 #include "frontends/fuse/held.h"
+#include "frontends/fuse/held_locks.h"
 #include "frontends/fuse/payload.h"
+#include "frontends/fuse/pending.h"
 #include "frontends/fuse/raw_request.h"
 #include "frontends/fuse/reply.h"
 
@@ -44,7 +46,10 @@ class Dispatch {
  private:
   friend struct Callbacks;
 
-  Reply reply(fuse_req* request, const char* operation) { return {request, operation, timeouts_}; }
+  Reply reply(fuse_req* request, const char* operation) {
+    return {request, operation, timeouts_, pending_, raw_.unique()};
+  }
+  Task<> watch_interrupted(std::uint64_t unique);
   void spawn(Task<> task) { running_.spawn(std::move(task)); }
   Payload keep(ByteView bytes);
 
@@ -71,6 +76,7 @@ class Dispatch {
   Task<> releasedir(Reply reply, fs::HandleId handle);
   Task<> fsyncdir(Reply reply, fs::NodeId node);
   Task<> statfs(Reply reply);
+  Task<> link(Reply reply, fs::NodeId node, fs::NodeId new_parent, std::string new_name);
 
   // dispatch_files.cc
   Task<> clear_set_id(fs::NodeId node);
@@ -81,17 +87,32 @@ class Dispatch {
   Task<> write(Reply reply, fs::NodeId node, fs::HandleId handle, std::uint64_t offset,
                Payload payload, bool from_page_cache, bool clears_set_id);
   Task<Result<>> write_in_place(fs::NodeId node, std::uint64_t offset, ByteView data);
-  Task<> flush(Reply reply, fs::HandleId handle);
+  Task<> flush(Reply reply, fs::NodeId node, fs::HandleId handle, std::uint64_t lock_owner);
   Task<> fsync(Reply reply, fs::HandleId handle, bool data_only);
-  Task<> release(Reply reply, fs::HandleId handle);
+  Task<> release(Reply reply, fs::NodeId node, fs::HandleId handle,
+                 std::optional<std::uint64_t> flock_owner);
   Task<> getxattr(Reply reply, fs::NodeId node, std::string name, std::size_t size);
   Task<> listxattr(Reply reply, fs::NodeId node, std::size_t size);
   Task<> setxattr(Reply reply, fs::NodeId node, std::string name, Bytes value, int flags);
   Task<> removexattr(Reply reply, fs::NodeId node, std::string name);
 
+  // dispatch_ranges.cc
+  Task<> getlk(Reply reply, fs::NodeId node, fs::Lock lock);
+  Task<> setlk(Reply reply, fs::NodeId node, fs::HandleId handle, fs::Lock lock,
+               std::shared_ptr<fs::LockWait> wait);
+  void unlock(Reply reply, fs::NodeId node, const fs::Lock& lock);
+  Task<> lseek(Reply reply, fs::HandleId handle, std::uint64_t offset, fs::SeekFor what);
+  Task<> fallocate(Reply reply, fs::HandleId handle, std::uint64_t offset, std::uint64_t length,
+                   fs::AllocateMode mode);
+  Task<> copy_file_range(Reply reply, fs::HandleId from, std::uint64_t offset, fs::HandleId to,
+                         std::uint64_t to_offset, std::uint64_t length);
+
+  asio::any_io_executor executor_;
   fs::Filesystem& filesystem_;
   Timeouts timeouts_;
   Held held_;
+  HeldLocks held_locks_;
+  Pending pending_;
   BufferPool buffers_;
   RawRequest raw_;
   Buffer current_;

@@ -12,8 +12,11 @@ namespace lafs::fuse {
 
 namespace {
 
-OpenHints hints_for(const fs::Opened& opened, const fs::OpenFlags& flags) {
-  return {.keep_cache = opened.immutable_content, .no_flush = !flags.write};
+// Without FLUSH, the end of a process's record locks is heard of late: not where there are some.
+OpenHints hints_for(const fs::Opened& opened, const fs::OpenFlags& flags,
+                    const fs::LockTable& locks) {
+  return {.keep_cache = opened.immutable_content,
+          .no_flush = !flags.write && !locks.locked(opened.attributes.id, fs::LockFamily::record)};
 }
 
 Held::HandleKind kind_of(const fs::OpenFlags& flags) {
@@ -56,7 +59,7 @@ Task<> Dispatch::create(Reply reply, fs::NodeId parent, std::string name, std::u
   const auto made = co_await filesystem_.create(parent, std::move(name), mode & 07777, how,
                                                 (flags & O_EXCL) != 0, caller);
   if (!made) co_return reply.error(made.error());
-  if (reply.created(made->attributes, made->handle, hints_for(*made, how))) {
+  if (reply.created(made->attributes, made->handle, hints_for(*made, how, filesystem_.locks()))) {
     held_.reference(made->attributes.id);
     held_.opened(made->handle, kind_of(how));
   } else {
@@ -70,7 +73,7 @@ Task<> Dispatch::open(Reply reply, fs::NodeId node, int flags, bool clears_set_i
   const auto opened = co_await filesystem_.open(node, how);
   if (!opened) co_return reply.error(opened.error());
   if (clears_set_id && how.truncate) co_await clear_set_id(node);
-  if (reply.opened(opened->handle, hints_for(*opened, how))) {
+  if (reply.opened(opened->handle, hints_for(*opened, how, filesystem_.locks()))) {
     held_.opened(opened->handle, kind_of(how));
   } else {
     co_await filesystem_.release(opened->handle);
@@ -108,7 +111,9 @@ Task<Result<>> Dispatch::write_in_place(fs::NodeId node, std::uint64_t offset, B
   co_return result;
 }
 
-Task<> Dispatch::flush(Reply reply, fs::HandleId handle) {
+Task<> Dispatch::flush(Reply reply, fs::NodeId node, fs::HandleId handle,
+                       std::uint64_t lock_owner) {
+  held_locks_.flushed(node, held_locks_.owner(lock_owner));
   const auto result = co_await filesystem_.flush(handle);
   reply.done(result);
 }
@@ -118,7 +123,11 @@ Task<> Dispatch::fsync(Reply reply, fs::HandleId handle, bool data_only) {
   reply.done(result);
 }
 
-Task<> Dispatch::release(Reply reply, fs::HandleId handle) {
+Task<> Dispatch::release(Reply reply, fs::NodeId node, fs::HandleId handle,
+                         std::optional<std::uint64_t> flock_owner) {
+  std::optional<fs::LockOwner> owner;
+  if (flock_owner) owner = held_locks_.owner(*flock_owner);
+  held_locks_.released(node, handle, owner);
   if (held_.closed(handle)) co_await filesystem_.release(handle);
   reply.ok();
 }

@@ -107,6 +107,11 @@ Task<> Dispatch::rename(Reply reply, fs::NodeId parent, std::string name, fs::No
   reply.done(result);
 }
 
+Task<> Dispatch::link(Reply reply, fs::NodeId node, fs::NodeId new_parent, std::string new_name) {
+  const auto made = co_await filesystem_.link(node, new_parent, std::move(new_name));
+  answer_entry(std::move(reply), made);
+}
+
 Task<> Dispatch::opendir(Reply reply, fs::NodeId node) {
   const auto handle = co_await filesystem_.open_directory(node);
   if (!handle) co_return reply.error(handle.error());

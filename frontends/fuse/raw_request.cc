@@ -27,14 +27,19 @@ struct InitFront {
 
 void RawRequest::look_at(ByteView request) {
   clears_set_id_ = false;
+  unique_ = interrupted_ = 0;
   const auto header = front<fuse_in_header>(request);
   if (!header) return;
+  unique_ = header->unique;
   const auto body = request.subspan(sizeof(fuse_in_header));
   switch (header->opcode) {
     case FUSE_INIT:
       if (const auto in = front<InitFront>(body)) {
         init_ = in->flags & FUSE_HANDLE_KILLPRIV_V2 ? header->unique : 0;
       }
+      break;
+    case FUSE_INTERRUPT:
+      if (const auto in = front<fuse_interrupt_in>(body)) interrupted_ = in->unique;
       break;
     case FUSE_WRITE:
       if (const auto in = front<fuse_write_in>(body)) {

@@ -24,12 +24,19 @@ class RawRequest {
   // The request looked at last changes content on behalf of somebody without CAP_FSETID.
   bool clears_set_id() const { return clears_set_id_; }
 
+  // The kernel's number of the request looked at last, and the number of the one that it says was
+  // interrupted; 0 for none.
+  std::uint64_t unique() const { return unique_; }
+  std::uint64_t interrupted() const { return interrupted_; }
+
   // Call with each answer before it goes to the kernel.
   void amend(std::span<iovec> answer);
 
  private:
   std::uint64_t init_ = 0;  // the unanswered INIT request that offers the feature; 0: none
   bool clears_set_id_ = false;
+  std::uint64_t unique_ = 0;
+  std::uint64_t interrupted_ = 0;
 };
 
 }  // namespace lafs::fuse

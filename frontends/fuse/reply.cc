@@ -3,9 +3,8 @@
 
 #define FUSE_USE_VERSION 314
 #include <errno.h>
+#include <fcntl.h>
 #include <fuse3/fuse_lowlevel.h>
-
-#include <cassert>
 
 #include "frontends/fuse/convert.h"
 #include "grid/base/log.h"
@@ -27,7 +26,12 @@ fuse_file_info to_file_info(fs::HandleId handle, OpenHints hints) {
 Reply::Reply(Reply&& other) noexcept
     : request_(std::exchange(other.request_, nullptr)),
       operation_(other.operation_),
-      timeouts_(other.timeouts_) {}
+      timeouts_(other.timeouts_),
+      unique_(other.unique_),
+      pending_(other.pending_),
+      place_(other.place_) {
+  if (request_) *place_ = this;
+}
 
 Reply::~Reply() {
   if (!request_) return;
@@ -36,13 +40,15 @@ Reply::~Reply() {
 }
 
 fuse_req* Reply::take() {
-  assert(request_ && "a request is answered once");
+  if (request_) pending_->remove(place_);
   return std::exchange(request_, nullptr);
 }
 
-void Reply::ok() { fuse_reply_err(take(), 0); }
+void Reply::ok() { error(0); }
 
-void Reply::error(int number) { fuse_reply_err(take(), number); }
+void Reply::error(int number) {
+  if (auto* const request = take()) fuse_reply_err(request, number);
+}
 
 void Reply::error(const Error& error) {
   if (wants_log(error.code)) {
@@ -65,46 +71,75 @@ void Reply::fill(fuse_entry_param& entry, const fs::Attributes& attributes) cons
 bool Reply::entry(const fs::Attributes& attributes) {
   fuse_entry_param e;
   fill(e, attributes);
-  return fuse_reply_entry(take(), &e) == 0;
+  auto* const request = take();
+  return request && fuse_reply_entry(request, &e) == 0;
 }
 
 void Reply::no_entry() {
   if (timeouts_->negative <= 0) return error(ENOENT);
   fuse_entry_param e{};  // ino 0 says "not there", with a time to live
   e.entry_timeout = timeouts_->negative;
-  fuse_reply_entry(take(), &e);
+  if (auto* const request = take()) fuse_reply_entry(request, &e);
 }
 
 bool Reply::created(const fs::Attributes& attributes, fs::HandleId handle, OpenHints hints) {
   fuse_entry_param e;
   fill(e, attributes);
   const auto info = to_file_info(handle, hints);
-  return fuse_reply_create(take(), &e, &info) == 0;
+  auto* const request = take();
+  return request && fuse_reply_create(request, &e, &info) == 0;
 }
 
 bool Reply::opened(fs::HandleId handle, OpenHints hints) {
   const auto info = to_file_info(handle, hints);
-  return fuse_reply_open(take(), &info) == 0;
+  auto* const request = take();
+  return request && fuse_reply_open(request, &info) == 0;
 }
 
 void Reply::attributes(const fs::Attributes& attributes) {
   const auto s = to_stat(attributes);
-  fuse_reply_attr(take(), &s, timeouts_->attributes);
+  if (auto* const request = take()) fuse_reply_attr(request, &s, timeouts_->attributes);
 }
 
-void Reply::link_target(const std::string& target) { fuse_reply_readlink(take(), target.c_str()); }
+void Reply::link_target(const std::string& target) {
+  if (auto* const request = take()) fuse_reply_readlink(request, target.c_str());
+}
 
 bool Reply::bytes(ByteView data) {
-  return fuse_reply_buf(take(), reinterpret_cast<const char*>(data.data()), data.size()) == 0;
+  auto* const request = take();
+  return request &&
+         fuse_reply_buf(request, reinterpret_cast<const char*>(data.data()), data.size()) == 0;
 }
 
-void Reply::written(std::size_t size) { fuse_reply_write(take(), size); }
+void Reply::written(std::size_t size) {
+  if (auto* const request = take()) fuse_reply_write(request, size);
+}
 
 void Reply::space(const fs::SpaceInfo& space) {
   const auto s = to_statvfs(space);
-  fuse_reply_statfs(take(), &s);
+  if (auto* const request = take()) fuse_reply_statfs(request, &s);
 }
 
-void Reply::needed_size(std::size_t size) { fuse_reply_xattr(take(), size); }
+void Reply::needed_size(std::size_t size) {
+  if (auto* const request = take()) fuse_reply_xattr(request, size);
+}
+
+void Reply::lock(const std::optional<fs::Lock>& in_the_way) {
+  struct flock found{};
+  found.l_type = F_UNLCK;
+  found.l_whence = SEEK_SET;
+  if (in_the_way) {
+    const auto& range = in_the_way->range;
+    found.l_type = in_the_way->exclusive ? F_WRLCK : F_RDLCK;
+    found.l_start = static_cast<off_t>(range.begin);
+    found.l_len = range.end == UINT64_MAX ? 0 : static_cast<off_t>(range.size());
+    found.l_pid = static_cast<pid_t>(in_the_way->pid);
+  }
+  if (auto* const request = take()) fuse_reply_lock(request, &found);
+}
+
+void Reply::offset(std::uint64_t offset) {
+  if (auto* const request = take()) fuse_reply_lseek(request, static_cast<off_t>(offset));
+}
 
 }  // namespace lafs::fuse

@@ -2,12 +2,16 @@
 #pragma once
 
 // One answer to one request of the kernel. A process sleeps until it comes, so exactly one is sent
-// whatever happens: a Reply that is destroyed unanswered (an exception on the way) says EIO.
+// whatever happens: a Reply that is destroyed unanswered (an exception on the way) says EIO. One
+// whose process is being killed may be answered early, through Pending; what comes after that is
+// then as if the kernel did not take it.
 
 #include <span>
 #include <string>
 
+#include "frontends/fs/locks.h"
 #include "frontends/fs/types.h"
+#include "frontends/fuse/pending.h"
 #include "grid/base/result.h"
 
 struct fuse_req;
@@ -32,8 +36,14 @@ struct OpenHints {
 class Reply {
  public:
   // `operation` is a literal, for the log.
-  Reply(fuse_req* request, const char* operation, const Timeouts& timeouts)
-      : request_(request), operation_(operation), timeouts_(&timeouts) {}
+  Reply(fuse_req* request, const char* operation, const Timeouts& timeouts, Pending& pending,
+        std::uint64_t unique)
+      : request_(request),
+        operation_(operation),
+        timeouts_(&timeouts),
+        unique_(unique),
+        pending_(&pending),
+        place_(pending.add(this)) {}
   Reply(Reply&& other) noexcept;
   Reply& operator=(Reply&&) = delete;
   ~Reply();
@@ -57,18 +67,24 @@ class Reply {
   void written(std::size_t size);
   void space(const fs::SpaceInfo& space);
   void needed_size(std::size_t size);  // of an extended attribute
+  void lock(const std::optional<fs::Lock>& in_the_way);
+  void offset(std::uint64_t offset);
 
-  // The raw request, for fuse_add_direntry(): still unanswered.
+  std::uint64_t unique() const { return unique_; }
+  // The raw request, for fuse_add_direntry(); null once answered.
   fuse_req* request() const { return request_; }
   const Timeouts& timeouts() const { return *timeouts_; }
   void fill(fuse_entry_param& entry, const fs::Attributes& attributes) const;
 
  private:
-  fuse_req* take();
+  fuse_req* take();  // null when it was answered early
 
   fuse_req* request_;
   const char* operation_;
   const Timeouts* timeouts_;
+  std::uint64_t unique_;  // the kernel's number of the request
+  Pending* pending_;
+  Pending::Place place_;  // while there is a request
 };
 
 }  // namespace lafs::fuse

@@ -37,6 +37,8 @@ std::vector<Rule> attribute_rules();
 std::vector<Rule> rename_rules();
 std::vector<Rule> permission_rules();
 std::vector<Rule> program_rules();
+std::vector<Rule> lock_rules();
+std::vector<Rule> range_rules();
 std::vector<Rule> all_rules();
 
 [[noreturn]] void fail_at(const char* file, int line, const std::string& what);

@@ -22,6 +22,12 @@ Fd::~Fd() {
 
 void Fd::close() { MUST(::close(std::exchange(fd_, -1)) == 0); }
 
+void Fd::reopen(const std::string& path, int flags) {
+  close();
+  fd_ = ::open(path.c_str(), flags | O_CLOEXEC);
+  if (fd_ < 0) fail_at(__FILE__, __LINE__, "open " + path + ": " + strerror(errno));
+}
+
 Dir::Dir(const std::string& path) : dir_(::opendir(path.c_str())) {
   if (!dir_) fail_at(__FILE__, __LINE__, "opendir " + path + ": " + strerror(errno));
 }
@@ -145,6 +151,17 @@ int as_user(uid_t uid, const std::string& directory, const std::function<int()>&
   MUST(WIFEXITED(status));
   MUST(WEXITSTATUS(status) != 250);
   return WEXITSTATUS(status);
+}
+
+int in_child(const std::function<int()>& act) { return as_user(::geteuid(), "/", act); }
+
+bool eventually(const std::function<bool()>& holds) {
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > give_up) return false;
+    ::usleep(1000);
+  }
+  return true;
 }
 
 void need_root() {

@@ -26,6 +26,7 @@ class Fd {
   Fd& operator=(const Fd&) = delete;
   operator int() const { return fd_; }
   void close();  // checks what close(2) says
+  void reopen(const std::string& path, int flags);
 
  private:
   int fd_;
@@ -69,6 +70,11 @@ void let_time_pass(const std::string& probe);
 // What the function returned in a child process in which the user is `uid`, in `directory`. The
 // function must not throw; it returns an exit code, usually an errno.
 int as_user(uid_t uid, const std::string& directory, const std::function<int()>& act);
+// The same, as the user we are.
+int in_child(const std::function<int()>& act);
+// True as soon as `holds` is, within a few seconds: for what the kernel does after the call that
+// caused it (a closed file's locks).
+bool eventually(const std::function<bool()>& holds);
 void need_root();
 inline constexpr uid_t nobody = 65534;
 // errno when the call failed, else 0.
