@@ -23,10 +23,12 @@ constexpr auto look_again = std::chrono::milliseconds(200);
 
 }  // namespace
 
-Dispatch::Dispatch(asio::any_io_executor executor, fs::Filesystem& filesystem, Timeouts timeouts)
+Dispatch::Dispatch(asio::any_io_executor executor, fs::Filesystem& filesystem, Timeouts timeouts,
+                   bool sync_on_close)
     : executor_(executor),
       filesystem_(filesystem),
       timeouts_(timeouts),
+      sync_on_close_(sync_on_close),
       held_(filesystem),
       held_locks_(filesystem.locks()),
       running_(executor) {}

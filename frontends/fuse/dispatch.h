@@ -23,7 +23,8 @@ namespace lafs::fuse {
 
 class Dispatch {
  public:
-  Dispatch(asio::any_io_executor executor, fs::Filesystem& filesystem, Timeouts timeouts);
+  Dispatch(asio::any_io_executor executor, fs::Filesystem& filesystem, Timeouts timeouts,
+           bool sync_on_close);
 
   static const fuse_lowlevel_ops& operations();
 
@@ -110,6 +111,7 @@ class Dispatch {
   asio::any_io_executor executor_;
   fs::Filesystem& filesystem_;
   Timeouts timeouts_;
+  bool sync_on_close_;
   Held held_;
   HeldLocks held_locks_;
   Pending pending_;

@@ -114,7 +114,8 @@ Task<Result<>> Dispatch::write_in_place(fs::NodeId node, std::uint64_t offset, B
 Task<> Dispatch::flush(Reply reply, fs::NodeId node, fs::HandleId handle,
                        std::uint64_t lock_owner) {
   held_locks_.flushed(node, held_locks_.owner(lock_owner));
-  const auto result = co_await filesystem_.flush(handle);
+  auto result = co_await filesystem_.flush(handle);
+  if (result && sync_on_close_) result = co_await filesystem_.fsync(handle, false);
   reply.done(result);
 }
 

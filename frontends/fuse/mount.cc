@@ -10,6 +10,7 @@
 
 #include "frontends/fuse/dispatch.h"
 #include "frontends/fuse/mountpoint.h"
+#include "frontends/fuse/notifier.h"
 #include "frontends/fuse/session.h"
 #include "grid/base/log.h"
 
@@ -45,7 +46,7 @@ void unmount_ours(const std::string& mountpoint, const std::optional<MountEntry>
 struct Mount::State {
   State(asio::any_io_executor executor, fs::Filesystem& filesystem, MountOptions o)
       : options(std::move(o)),
-        dispatch(executor, filesystem, options.timeouts),
+        dispatch(executor, filesystem, options.timeouts, options.sync_on_close),
         descriptor(executor),
         control(executor) {}
 
@@ -53,6 +54,11 @@ struct Mount::State {
   std::string mountpoint;
   Dispatch dispatch;
   std::unique_ptr<Session> session;
+  Notifier notifier;  // ends before the session does
+  fs::Observer observer{
+      .entry_changed = [this](fs::NodeId parent, const std::string& name,
+                              fs::NodeId) { notifier.entry_changed(parent, name); },
+      .node_changed = [this](fs::NodeId node, bool bytes) { notifier.node_changed(node, bytes); }};
   asio::posix::stream_descriptor descriptor;  // the session's, which closes it
   std::optional<MountEntry> entry;            // none when /proc is not there
   std::thread unmounting;
@@ -97,6 +103,7 @@ Mount::Mount(asio::any_io_executor executor) : executor_(std::move(executor)) {}
 
 Mount::~Mount() {
   if (!state_) return;
+  state_->notifier.stop();
   state_->descriptor.release();
   state_->session.reset();
   if (state_->unmounting.joinable()) state_->unmounting.join();
@@ -112,6 +119,7 @@ Result<> Mount::start(fs::Filesystem& filesystem, const std::string& mountpoint,
   state->session = std::move(session);
   state->entry = mounted_at(state->mountpoint);
   state->descriptor.assign(state->session->descriptor());
+  state->notifier.start(state->session->handle());
   state_ = std::move(state);
   return {};
 }
@@ -143,6 +151,7 @@ Task<> Mount::serve() {
   s.control.cancel();
   co_await s.control.join();
   co_await s.dispatch.close();
+  s.notifier.stop();  // no request is left that its pages could wait for
   s.descriptor.release();
   if (s.stopping) s.session->abandon();  // something else may be mounted there by now
   s.session.reset();
@@ -158,6 +167,8 @@ void Mount::stop() {
   s.unmounting = std::thread(unmount_ours, s.mountpoint, s.entry);
   s.control.spawn(s.give_up_later());
 }
+
+const fs::Observer& Mount::observer() const { return state_->observer; }
 
 const std::string& Mount::mountpoint() const { return state_->mountpoint; }
 

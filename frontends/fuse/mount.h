@@ -30,6 +30,7 @@ struct MountOptions {
   std::string source = "lafs";          // the first column of df and mount
   std::vector<std::string> extra;       // more words for mount -o, such as "noatime", "noexec"
   unsigned read_ahead_kib = 1024;       // as root only; the kernel's own is 128
+  bool sync_on_close = false;           // each close of a file that was written is an fsync
   Duration spin = std::chrono::microseconds(50);   // looks on after a request; not with one CPU
   Duration stop_grace = std::chrono::seconds(10);  // for files still open when stop() is called
 };
@@ -55,6 +56,10 @@ class Mount {
   // Takes the mount out of the tree at once and lets serve() go on for those who still have files
   // open, stop_grace long; what is open then fails. Any number of times.
   void stop();
+
+  // Who tells the kernel of what changed elsewhere: from start() to the end of serve(), for whoever
+  // shares the Filesystem to register.
+  const fs::Observer& observer() const;
 
   // Where, absolute and without symbolic links. After start().
   const std::string& mountpoint() const;

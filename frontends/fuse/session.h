@@ -33,6 +33,7 @@ class Session {
   void abandon();
 
   int descriptor() const;  // non-blocking
+  fuse_session* handle() { return session_; }
 
   enum class Step { request, nothing, ended };
   // Takes one request, if there is one. `ended`: unmounted, or the connection was cut.
