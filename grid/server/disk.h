@@ -24,6 +24,8 @@ class File {
 
   const std::filesystem::path& path() const { return path_; }
   Result<std::uint64_t> size() const;
+  // What it takes of the disk: less than its size when it has holes.
+  Result<std::uint64_t> disk_size() const;
   // Fills `to` from `offset`; returns how much there was before the end of the file.
   Result<std::size_t> read(std::uint64_t offset, MutableBytes to) const;
   // All of `to`, or Errc::corrupt when the file is too short.

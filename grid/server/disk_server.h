@@ -15,6 +15,7 @@
 #include <functional>
 
 #include "grid/base/offload.h"
+#include "grid/server/collection.h"
 #include "grid/storage/server.h"
 
 namespace lafs::grid::storage {
@@ -22,13 +23,18 @@ namespace lafs::grid::storage {
 class DiskServer final : public Server {
  public:
   struct Options {
-    std::filesystem::path directory;   // created when missing
-    LeaseSeed node_id{};               // recorded in mutable shares (Identity::node_id)
-    std::uint64_t reserved_space = 0;  // bytes of the disk that are never offered
-    bool read_only = false;            // takes no new immutable shares
-    bool durable = true;               // off: no syncs, for tests and benches
+    std::filesystem::path directory;          // created when missing
+    LeaseSeed node_id{};                      // recorded in mutable shares (Identity::node_id)
+    std::uint64_t reserved_space = 0;         // bytes of the disk that are never offered
+    std::optional<std::uint64_t> size_limit;  // of everything stored; needs the usage index
+    bool read_only = false;                   // takes no new immutable shares
+    bool usage_index = true;                  // keep totals (usage_index.h)
+    bool durable = true;                      // off: no syncs, for tests and benches
     Duration upload_timeout = std::chrono::minutes(30);  // of inactivity
     std::string application_version = "lafs/0.1.0";
+    // Reads a share that a client calls damaged and says what is wrong with it; nothing: it is not
+    // looked at.
+    std::function<Task<Result<>>(Server&, ShareKind, StorageIndex, ShareNo)> check_share;
     // Bytes free on the disk; the file system is asked when this is empty.
     std::function<std::uint64_t()> free_space;
     // Seconds since 1970; the system's clock when this is empty.
@@ -46,6 +52,18 @@ class DiskServer final : public Server {
   // Whether any share is there (spec/storage 8.6: decides the default permutation seed).
   bool has_shares() const;
   std::size_t uploads_in_progress() const;
+  // Bytes that new shares may take now.
+  std::uint64_t available_space() const;
+  // Bytes promised to uploads that they have not written yet.
+  std::uint64_t promised_space() const;
+
+  // What all shares take; nothing while no walk has seen all of them since the index was made.
+  std::optional<ByKind> usage() const;
+  // For the collector, which examines every storage index and then says so.
+  std::vector<StorageIndex> indexed_buckets(unsigned prefix) const;
+  Task<Result<CollectionTally>> examine(StorageIndex si, ExpiryPolicy policy);
+  bool wants_walk() const;
+  void walk_done();
 
   Task<Result<ServerVersion>> version() override;
   Task<Result<>> add_lease(StorageIndex si, LeaseSecrets lease) override;

@@ -62,6 +62,33 @@ Result<std::map<ShareNo, std::vector<Bytes>>> read_all(const Slots& slots,
   return out;
 }
 
+// Refuses what cannot end well before any byte of it is written: a copy of every share that changes
+// has to fit on the disk for a moment, and what is longer than before must be within the limit.
+Result<> check_space(const Slots& slots, const ReadTestWrite& request,
+                     const MutableWriter& writer) {
+  std::uint64_t copies = 0;
+  std::uint64_t growth = 0;
+  for (const auto& [number, change] : request.changes) {
+    if (change.new_length == 0 || change.writes.empty()) continue;
+    const auto slot = slots.find(number);
+    const auto length = slot == slots.end() ? 0 : slot->second.data_length();
+    std::uint64_t written = 0;  // a write far behind the end leaves a hole, which takes nothing
+    std::uint64_t end = length;
+    for (const auto& write : change.writes) {
+      if (write.offset > MutableSlot::max_data || write.data.size() > MutableSlot::max_data) {
+        return fail(Errc::too_large, "a mutable share beyond 69105 TB");
+      }
+      written += write.data.size();
+      end = std::max(end, write.offset + write.data.size());
+    }
+    copies += length + written;
+    growth += std::min(end - length, written);
+  }
+  if (copies > writer.free) return fail(Errc::no_space, "the disk is full");
+  if (growth > 0 && growth > writer.growth) return fail(Errc::no_space, "the server is full");
+  return {};
+}
+
 // The changed share, synced, under its temporary name.
 Result<> prepare(Disk& disk, const std::filesystem::path& path, const MutableSlot* old,
                  const ShareChange& change, const MutableSecrets& secrets,
@@ -88,6 +115,7 @@ Result<ReadTestWriteReply> read_test_write_on_disk(Disk& disk, const ShareTree& 
   TRY(data, read_all(slots, request.reads));
   reply.data = std::move(data);
   if (!reply.success) return reply;
+  TRY_DO(check_space(slots, request, writer));
 
   std::vector<ShareNo> replaced;
   std::vector<ShareNo> deleted;

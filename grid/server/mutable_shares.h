@@ -15,12 +15,14 @@
 namespace lafs::grid::storage {
 
 struct MutableWriter {
-  LeaseSeed node_id{};           // ours
-  std::uint32_t expiration = 0;  // of the lease that every touched share gets
+  LeaseSeed node_id{};                // ours
+  std::uint32_t expiration = 0;       // of the lease that every touched share gets
+  std::uint64_t free = UINT64_MAX;    // bytes of the disk
+  std::uint64_t growth = UINT64_MAX;  // bytes that all shares together may become longer
 };
 
 // Errc::refused: immutable shares are there; unauthorized: another write enabler; too_large: a
-// reply or a share beyond all bounds.
+// reply or a share beyond all bounds; no_space, before anything is changed.
 Result<ReadTestWriteReply> read_test_write_on_disk(Disk& disk, const ShareTree& tree,
                                                    const StorageIndex& si,
                                                    const MutableSecrets& secrets,

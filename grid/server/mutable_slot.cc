@@ -204,19 +204,26 @@ Result<> MutableSlot::add_or_renew(Disk& disk, const LeaseSecrets& secrets,
 }
 
 Result<std::size_t> MutableSlot::cancel(Disk& disk, const Secret32& cancel_secret) {
+  const auto gone = [&](const Lease& lease) {
+    return has_cancel_secret(lease, version_, cancel_secret);
+  };
+  TRY_DO(cancel_if(disk, gone));
+  TRY(left, leases());
+  return left.size();
+}
+
+Result<std::size_t> MutableSlot::cancel_if(Disk& disk,
+                                           const std::function<bool(const Lease&)>& gone) {
   TRY(all, slots());
   // As Tahoe empties a slot: it stores a lease of no owner with secrets of zeros.
   const auto nobody = encode_mutable_lease(make_lease(version_, 0, 0, LeaseSecrets{}));
-  std::size_t left = 0;
+  std::size_t count = 0;
   for (std::size_t i = 0; i < all.size(); ++i) {
-    if (all[i].owner == 0) continue;
-    if (!has_cancel_secret(all[i], version_, cancel_secret)) {
-      ++left;
-      continue;
-    }
+    if (all[i].owner == 0 || !gone(all[i])) continue;
     TRY_DO(disk.write(file_, slot_offset(i), nobody));
+    ++count;
   }
-  return left;
+  return count;
 }
 
 }  // namespace lafs::grid::storage

@@ -54,6 +54,8 @@ class MutableSlot {
                         std::uint32_t expiration);
   // Empties the slots of the leases with this cancel secret. How many leases are left.
   Result<std::size_t> cancel(Disk& disk, const Secret32& cancel_secret);
+  // Empties the slots of the leases that `gone` names. How many those were.
+  Result<std::size_t> cancel_if(Disk& disk, const std::function<bool(const Lease&)>& gone);
 
  private:
   explicit MutableSlot(File file) : file_(std::move(file)) {}

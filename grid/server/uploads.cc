@@ -28,6 +28,14 @@ std::uint64_t Uploads::reserved() const {
   return sum;
 }
 
+std::uint64_t Uploads::promised() const {
+  std::uint64_t sum = 0;
+  for (const auto& [key, upload] : all_) {
+    for (const auto& gap : upload->written.missing({0, upload->size})) sum += gap.size();
+  }
+  return sum;
+}
+
 std::vector<Uploads::Key> Uploads::idle_since(TimePoint limit) const {
   std::vector<Key> out;
   for (const auto& [key, upload] : all_) {

@@ -40,6 +40,8 @@ class Uploads {
   std::size_t size() const { return all_.size(); }
   // Sum of the sizes of all shares in progress, written or not.
   std::uint64_t reserved() const;
+  // What of it has not been written yet: the disk's free space does not know of it.
+  std::uint64_t promised() const;
   // Idle since before `limit`.
   std::vector<Key> idle_since(TimePoint limit) const;
   // The oldest last use; nothing when there are no uploads.

@@ -89,20 +89,36 @@ TEST_CASE("a write is inside of its share and not empty") {
 
 TEST_CASE("free space is asked for at most once a second") {
   std::uint64_t free = 1000;
-  int asked = 0;
+  unsigned asked = 0;
   const auto probe = [&] {
     ++asked;
     return free;
   };
-  Space space(probe, 100, false);
-  CHECK(space.recently_available(start) == 900);
+  const TimePoint now = Clock::now();
+  const SpaceInUse nothing;
+  Space space(probe, 100, std::nullopt, false);
+  CHECK(space.recently_available(now, nothing) == 900);
   free = 50;
-  CHECK(space.recently_available(start + std::chrono::milliseconds(999)) == 900);
+  CHECK(space.recently_available(now + std::chrono::milliseconds(999), nothing) == 900);
   CHECK(asked == 1);
-  CHECK(space.recently_available(start + std::chrono::seconds(1)) == 0);
-  CHECK(space.available() == 0);
-  Space closed(probe, 0, true);
-  CHECK(closed.available() == 0);
+  CHECK(space.recently_available(now + std::chrono::seconds(1), nothing) == 0);
+  CHECK(space.available(nothing) == 0);
+  Space read_only(probe, 0, std::nullopt, true);
+  CHECK(read_only.available(nothing) == 0);
+}
+
+TEST_CASE("what is promised is not offered again, and the limit holds for everything") {
+  const auto probe = [] { return std::uint64_t{1000}; };
+  Space space(probe, 100, std::nullopt, false);
+  CHECK(space.available({.promised = 300, .uploads = 500}) == 600);
+  CHECK(space.available({.promised = 901, .uploads = 901}) == 0);
+  Space limited(probe, 0, 700, false);
+  CHECK(limited.available({.shares = 100}) == 600);
+  CHECK(limited.available({.promised = 0, .uploads = 250, .shares = 100}) == 350);
+  CHECK(limited.available({.shares = 701}) == 0);
+  CHECK(limited.available({}) == 0);  // nobody knows what the shares take
+  CHECK(limited.below_limit({.shares = 100}) == 600);
+  CHECK(space.below_limit({}) == UINT64_MAX);
 }
 
 namespace {

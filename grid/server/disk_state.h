@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What DiskServer is made of, for its own .cc files: disk_server.cc (life, reads, leases, mutable
+// shares), disk_uploads.cc (immutable uploads), disk_upkeep.cc (space, usage, collection).
+
+#include "grid/server/disk_server.h"
+#include "grid/server/space.h"
+#include "grid/server/turns.h"
+#include "grid/server/uploads.h"
+#include "grid/server/usage_index.h"
+
+namespace lafs::grid::storage {
+
+// A share that a client calls damaged, and the report's file.
+struct Reported {
+  ShareKind kind = ShareKind::immutable;
+  StorageIndex si;
+  ShareNo number;
+  std::string file;
+};
+
+struct DiskServer::State {
+  State(asio::any_io_executor e, Pool& p, Options o)
+      : executor(e),
+        pool(p),
+        tree(o.directory),
+        disk(o.durable, o.allow_step),
+        space(
+            o.free_space ? o.free_space : [where = tree.shares()] { return free_space_of(where); },
+            o.reserved_space, o.size_limit, o.read_only),
+        options(std::move(o)),
+        gate(e),
+        turns(e),
+        background(e),
+        checking(e, 1) {}
+
+  Result<> prepare_directories();
+  std::int64_t now() const;
+  std::uint32_t expiration() const;
+  SpaceInUse in_use() const;
+  Task<Result<std::set<ShareNo>>> lease_complete_shares(StorageIndex si, LeaseSecrets lease,
+                                                        std::uint32_t owner);
+  Task<Result<>> finish(Uploads::Key key, std::shared_ptr<Upload> upload);
+  Task<Result<>> discard(Uploads::Key key);
+  Task<> expire_idle_uploads();
+  Task<> commit_usage();
+  Task<> check_reported(Reported what);
+
+  // Runs `job` on the pool and then brings the usage index up to date about `si`, whatever came of
+  // the job. The caller has the turn to write.
+  template <class Job>
+  Task<std::invoke_result_t<Job&>> change(StorageIndex si, Job job) {
+    using Out = std::pair<std::invoke_result_t<Job&>, std::map<ShareNo, ShareFacts>>;
+    auto both = [&]() -> Out {
+      auto result = job();
+      return {std::move(result),
+              index ? facts_of_bucket(tree, si) : std::map<ShareNo, ShareFacts>{}};
+    };
+    auto out = co_await offload(pool, std::ref(both));
+    if (index) index->set(si, out.second);
+    co_return std::move(out.first);
+  }
+
+  DiskServer* self = nullptr;  // whose state this is
+  asio::any_io_executor executor;
+  Pool& pool;
+  ShareTree tree;
+  Disk disk;
+  Space space;
+  Options options;
+  Gate gate;
+  Turns turns;
+  Uploads uploads;
+  std::unique_ptr<UsageIndex> index;  // nothing: not wanted
+  TaskGroup background;
+  std::size_t advisories = 0;      // files there
+  std::size_t checks_waiting = 0;  // check_reported() in flight
+  Limiter checking;                // one at a time
+  bool expiring = false;           // expire_idle_uploads() is running
+};
+
+// Every verb begins here.
+#define LAFS_ENTER()                \
+  State& s = *state_;               \
+  const auto pass = s.gate.enter(); \
+  if (!pass) co_return fail(Errc::closed, "the storage server has been closed")
+
+}  // namespace lafs::grid::storage
