@@ -15,6 +15,7 @@ int run_app(int argc, char** argv) {
   cli::add_check_commands(commands);
   add_mount_commands(commands);
   cli::add_storage_commands(commands);
+  cli::add_storage_report_commands(commands);
   cli::add_grid_commands(commands);
   cli::add_bench_commands(commands);
   return commands.run(argc, argv);

@@ -184,17 +184,8 @@ Result<> NodeDir::read_config() {
   }
   mutable_format_ = word == "mdmf" ? "mdmf" : "sdmf";
 
-  TRY(enabled, config_.boolean("storage", "enabled"));
-  TRY(read_only, config_.boolean("storage", "readonly"));
-  TRY(directory, config_.text("storage", "storage_dir"));
-  TRY(reserved, config_.text("storage", "reserved_space"));
-  auto bytes = parse_size(reserved.value_or(""));
-  if (!bytes) {
-    return fail(Errc::bad_config, config_.where("storage", "reserved_space") + ": [storage] " +
-                                      "reserved_space " + bytes.error().context);
-  }
-  storage_ = {enabled.value_or(true), read_only.value_or(false), bytes->value_or(0),
-              path_ / directory.value_or("storage")};
+  TRY(storage, StorageConfig::read(config_, path_));
+  storage_ = std::move(storage);
   return {};
 }
 

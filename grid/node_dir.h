@@ -21,6 +21,7 @@
 #include "grid/node_dir/aliases.h"
 #include "grid/node_dir/config_file.h"
 #include "grid/node_dir/servers_yaml.h"
+#include "grid/storage_config.h"
 
 namespace lafs::grid {
 
@@ -36,14 +37,6 @@ struct ShareCounts {
   Result<> check() const;
   std::string text() const;
   bool operator==(const ShareCounts&) const = default;
-};
-
-// [storage] of tahoe.cfg: what a server run from this directory does.
-struct StorageConfig {
-  bool enabled = true;
-  bool read_only = false;
-  std::uint64_t reserved_space = 0;  // bytes of the disk left to others
-  std::filesystem::path directory;   // absolute or below the node directory
 };
 
 class NodeDir {

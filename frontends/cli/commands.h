@@ -51,13 +51,14 @@ class Commands {
 };
 
 // One function for each family.
-void add_storage_commands(Commands& commands);  // serve storage
-void add_grid_commands(Commands& commands);     // grid start, status, stop
-void add_node_commands(Commands& commands);     // create-node, status
-void add_file_commands(Commands& commands);     // put, get, cat
-void add_tree_commands(Commands& commands);     // ls, mkdir, rm, mv, stat, cap
-void add_copy_commands(Commands& commands);     // cp
-void add_check_commands(Commands& commands);    // check, verify, repair
-void add_bench_commands(Commands& commands);    // bench cpu
+void add_storage_commands(Commands& commands);         // serve storage
+void add_storage_report_commands(Commands& commands);  // storage usage, gc, advisories
+void add_grid_commands(Commands& commands);            // grid start, status, stop
+void add_node_commands(Commands& commands);            // create-node, status
+void add_file_commands(Commands& commands);            // put, get, cat
+void add_tree_commands(Commands& commands);            // ls, mkdir, rm, mv, stat, cap
+void add_copy_commands(Commands& commands);            // cp
+void add_check_commands(Commands& commands);           // check, verify, repair
+void add_bench_commands(Commands& commands);           // bench cpu
 
 }  // namespace lafs::cli

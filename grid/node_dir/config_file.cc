@@ -208,6 +208,14 @@ Result<std::optional<std::uint64_t>> ConfigFile::number(std::string_view section
   return *parsed;
 }
 
+std::vector<std::string> ConfigFile::keys(std::string_view section) const {
+  std::vector<std::string> out;
+  const auto found = sections_.find(section);
+  if (found == sections_.end()) return out;
+  for (const auto& [key, option] : found->second.options) out.push_back(key);
+  return out;
+}
+
 Result<> ConfigFile::check_known() const {
   for (const auto& [section_name, section] : sections_) {
     if (free_form(section_name)) continue;

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "grid/base/result.h"
 
@@ -29,6 +30,9 @@ class ConfigFile {
   // A decimal number from `least` to `most`.
   Result<std::optional<std::uint64_t>> number(std::string_view section, std::string_view key,
                                               std::uint64_t least, std::uint64_t most) const;
+
+  // The options of a section, without those of [DEFAULT].
+  std::vector<std::string> keys(std::string_view section) const;
 
   // The first section or option that Tahoe 1.20 would refuse to start with, as an error with its
   // line: usually a misspelling.
