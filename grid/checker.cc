@@ -6,8 +6,6 @@
 
 namespace lafs::grid {
 
-namespace {
-
 std::uint64_t happiness_of(const CheckReport& report) {
   std::map<std::string, ServerNo> numbers;
   ShareMap shares;
@@ -18,8 +16,6 @@ std::uint64_t happiness_of(const CheckReport& report) {
   }
   return happiness(shares);
 }
-
-}  // namespace
 
 Task<Result<CheckReport>> check(Client& client, Cap cap, CheckOptions options) {
   CheckReport report;

@@ -12,4 +12,7 @@ namespace lafs::grid {
 // outlives the task.
 Task<Result<CheckReport>> check(Client& client, Cap cap, CheckOptions options);
 
+// Servers of happiness of the good shares.
+std::uint64_t happiness_of(const CheckReport& report);
+
 }  // namespace lafs::grid

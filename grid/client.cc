@@ -55,13 +55,17 @@ MutableContext Client::mutable_context() {
           .n = options_.encoding.n};
 }
 
+UploadContext Client::upload_context() const {
+  return {.roster = roster_,
+          .pool = pool_,
+          .lease_secret = options_.lease_secret,
+          .encoding = options_.encoding,
+          .convergence_secret = options_.convergence_secret};
+}
+
 Task<Result<Cap>> Client::put(Source& source, Progress progress) {
-  UploadContext context{.roster = roster_,
-                        .pool = pool_,
-                        .lease_secret = options_.lease_secret,
-                        .encoding = options_.encoding,
-                        .convergence_secret = options_.convergence_secret,
-                        .progress = std::move(progress)};
+  auto context = upload_context();
+  context.progress = std::move(progress);
   CO_TRY(result, co_await upload(std::move(context), source));
   co_return result.cap;
 }

@@ -48,6 +48,9 @@ class Client {
   // read twice and must stay until the task ends. Errors as upload().
   Task<Result<Cap>> put(Source& source, Progress progress = {});
 
+  // What every upload of this node stands on.
+  UploadContext upload_context() const;
+
   // An immutable file's ciphertext, opened once for all who read it. Kept while it is used, and a
   // while after. Errc::bad_cap when the cap cannot be used.
   Task<Result<std::shared_ptr<ImmutableFile>>> immutable_file(ChkVerifyCap cap);

@@ -5,7 +5,24 @@ namespace lafs::grid {
 
 namespace {
 
-Task<Result<CheckReport>> repair(Client&, Cap, CheckReport) {
+Task<Result<CheckReport>> repair_chk(Client& client, ChkVerifyCap cap, CheckReport report) {
+  DistrustedShares bad;
+  for (auto* shares : {&report.corrupt, &report.incompatible}) {
+    for (auto& share : *shares) bad[share.server].insert(share.number);
+  }
+  CO_TRY(done, co_await repair_immutable(client.upload_context(), cap, std::move(bad)));
+  for (auto& [number, servers] : done.servers) report.shares[number].merge(servers);
+  report.shares.erase(report.shares.lower_bound(ShareNo{report.n}), report.shares.end());
+  report.recoverable_versions = report.shares.size() >= report.k ? 1 : 0;
+  report.unrecoverable_versions = 1 - report.recoverable_versions;
+  co_return report;
+}
+
+Task<Result<CheckReport>> repair(Client& client, Cap cap, CheckReport report) {
+  if (const auto* chk = cap.as<ChkCap>()) cap = Cap(verifier_of(*chk));
+  if (const auto* chk = cap.as<ChkVerifyCap>()) {
+    co_return co_await repair_chk(client, *chk, std::move(report));
+  }
   co_return fail(Errc::unsupported, "repairing this kind of file");
 }
 
@@ -19,6 +36,7 @@ Task<Result<RepairReport>> check_and_repair(Client& client, Cap cap, CheckOption
   out.attempted = true;
   auto after = co_await repair(client, std::move(cap), out.before);
   if (after) {
+    after->happiness = happiness_of(*after);
     out.after = std::move(*after);
   } else {
     if (after.error().code == Errc::cancelled) co_return std::unexpected(std::move(after).error());

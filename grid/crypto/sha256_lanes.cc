@@ -102,7 +102,7 @@ LAFS_AVX512 void compress(std::uint32_t (*state)[16], const std::uint8_t* const*
   one_round(e, f, g, h, a, b, c, d, w[(r + 4) & 15], round_constants[r + 4]); \
   one_round(d, e, f, g, h, a, b, c, w[(r + 5) & 15], round_constants[r + 5]); \
   one_round(c, d, e, f, g, h, a, b, w[(r + 6) & 15], round_constants[r + 6]); \
-  one_round(b, c, d, e, f, g, h, a, w[(r + 7) & 15], round_constants[r + 7]);
+  one_round(b, c, d, e, f, g, h, a, w[(r + 7) & 15], round_constants[r + 7])
 #define LAFS_EIGHT_WORDS(r) \
   schedule(w, r);           \
   schedule(w, r + 1);       \
@@ -111,19 +111,24 @@ LAFS_AVX512 void compress(std::uint32_t (*state)[16], const std::uint8_t* const*
   schedule(w, r + 4);       \
   schedule(w, r + 5);       \
   schedule(w, r + 6);       \
-  schedule(w, r + 7);
-    LAFS_EIGHT_ROUNDS(0)
-    LAFS_EIGHT_ROUNDS(8)
-    LAFS_EIGHT_WORDS(0)
-    LAFS_EIGHT_ROUNDS(16)
-    LAFS_EIGHT_WORDS(8)
-    LAFS_EIGHT_ROUNDS(24)
-    LAFS_EIGHT_WORDS(0)
-    LAFS_EIGHT_ROUNDS(32) LAFS_EIGHT_WORDS(8) LAFS_EIGHT_ROUNDS(40) LAFS_EIGHT_WORDS(0)
-        LAFS_EIGHT_ROUNDS(48) LAFS_EIGHT_WORDS(8) LAFS_EIGHT_ROUNDS(56)
+  schedule(w, r + 7)
+    LAFS_EIGHT_ROUNDS(0);
+    LAFS_EIGHT_ROUNDS(8);
+    LAFS_EIGHT_WORDS(0);
+    LAFS_EIGHT_ROUNDS(16);
+    LAFS_EIGHT_WORDS(8);
+    LAFS_EIGHT_ROUNDS(24);
+    LAFS_EIGHT_WORDS(0);
+    LAFS_EIGHT_ROUNDS(32);
+    LAFS_EIGHT_WORDS(8);
+    LAFS_EIGHT_ROUNDS(40);
+    LAFS_EIGHT_WORDS(0);
+    LAFS_EIGHT_ROUNDS(48);
+    LAFS_EIGHT_WORDS(8);
+    LAFS_EIGHT_ROUNDS(56);
 #undef LAFS_EIGHT_ROUNDS
 #undef LAFS_EIGHT_WORDS
-            const __m512i out[8] = {a, b, c, d, e, f, g, h};
+    const __m512i out[8] = {a, b, c, d, e, f, g, h};
     for (int i = 0; i < 8; ++i) s[i] = add(s[i], out[i]);
   }
   for (int i = 0; i < 8; ++i) _mm512_store_si512(state[i], s[i]);

@@ -5,16 +5,15 @@
 // network: blocks go to a sink, segment by segment and in order; what goes behind the blocks is in
 // the EncodedFile that comes out at the end.
 
-#include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <vector>
 
-#include "grid/base/offload.h"
 #include "grid/crypto/hash.h"
 #include "grid/crypto/secret.h"
 #include "grid/erasure/codec.h"
 #include "grid/immutable/geometry.h"
-#include "grid/immutable/source.h"
 
 namespace lafs::grid {
 
@@ -50,50 +49,43 @@ struct EncodedFile {
   Bytes trailer(ShareNo share) const;
 };
 
-// The arithmetic. Segments may be encoded in any order and on any threads, each once; the flat hash
-// takes them in order.
+// The arithmetic. Segments may be encoded in any order and on any threads; the flat hash takes them
+// in order, each once.
 class FileEncoder {
  public:
-  // `force_layout` is for tests. Errors as Geometry::make and ShareLayout::make.
+  // Without a key the source gives ciphertext, as for a repair. `force_layout` is for tests. Errors
+  // as Geometry::make and ShareLayout::make.
   static Result<std::unique_ptr<FileEncoder>> make(
-      const Geometry& geometry, const Key16& key,
+      const Geometry& geometry, const std::optional<Key16>& key,
       std::optional<LayoutVersion> force_layout = std::nullopt);
 
   const Geometry& geometry() const { return geometry_; }
   const ShareLayout& layout() const { return layout_; }
   // Makes room in `segment` for one segment's plaintext, and returns that room.
   MutableBytes prepare(EncodedSegment& segment, SegmentNo number) const;
-  // Encrypts, pads, codes and hashes. Thread safe for different segments.
-  void encode(EncodedSegment& segment);
+  // Encrypts, pads, codes and hashes. Thread safe for different segments. Several at once are
+  // hashed side by side: best_batch() says how many that should be.
+  void encode(std::span<EncodedSegment> segments);
   // In order, one at a time.
   void add_to_flat_hash(const EncodedSegment& segment) { flat_.update(segment.ciphertext()); }
   // Once, after all segments.
   EncodedFile finish();
 
  private:
-  FileEncoder(const Geometry& geometry, const ShareLayout& layout, const Key16& key,
+  FileEncoder(const Geometry& geometry, const ShareLayout& layout, std::optional<Key16> key,
               std::shared_ptr<const Codec> codec);
 
   Geometry geometry_;
   ShareLayout layout_;
-  Key16 key_;
+  std::optional<Key16> key_;
   std::shared_ptr<const Codec> codec_;
   TaggedHasher flat_;
   std::vector<Hash32> segment_hashes_;
   std::vector<Hash32> block_hashes_;
 };
 
-// Called with segments in order; the segment stays until the task has ended.
-using SegmentSink = std::function<Task<Result<>>(const EncodedSegment&)>;
-
-// The whole pass: reads ahead, encodes several segments at once on the pool, and hands them to the
-// sink in order. Holds a few segments, at most about 64 MiB (or two, when they are larger).
-// `encoder`, `source` and `sink` outlive the task.
-Task<Result<EncodedFile>> encode_file(FileEncoder& encoder, const Source& source, Pool& pool,
-                                      const SegmentSink& sink);
-
-// The convergent key of a plaintext (spec/immutable 2.1): one pass over the source.
-Task<Result<Key16>> convergent_key(const Source& source, const Geometry& geometry,
-                                   Bytes convergence_secret, Pool& pool);
+// How many segments of k-of-n, at most `most`, fill the lanes of hash_many() best: with too few
+// messages of too different lengths some lanes run empty. Pure.
+std::size_t best_batch(std::uint64_t k, std::uint64_t n, std::size_t most, unsigned lanes);
 
 }  // namespace lafs::grid

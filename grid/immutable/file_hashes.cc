@@ -42,6 +42,7 @@ Result<> FileHashes::learn_ueb(ByteView bytes) {
   TRY_DO(ciphertext_tree_->set_root(ueb.ciphertext_root));
   ciphertext_root_ = ueb.ciphertext_root;
   geometry_ = *geometry;
+  ueb_ = to_bytes(bytes);
   return {};
 }
 

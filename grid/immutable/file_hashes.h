@@ -26,6 +26,7 @@ class FileHashes {
   bool known() const { return geometry_.has_value(); }
   // The rest needs known().
   const Geometry& geometry() const { return *geometry_; }
+  const Bytes& ueb() const { return ueb_; }
   PartialMerkleTree& share_tree() { return *share_tree_; }
   PartialMerkleTree& ciphertext_tree() { return *ciphertext_tree_; }
 
@@ -39,6 +40,7 @@ class FileHashes {
   ChkVerifyCap cap_;
   mutable std::optional<Geometry> guess_;
   std::optional<Geometry> geometry_;
+  Bytes ueb_;
   Hash32 ciphertext_root_{};
   std::optional<PartialMerkleTree> share_tree_;
   std::optional<PartialMerkleTree> ciphertext_tree_;

@@ -33,6 +33,8 @@ class ImmutableFile {
   ImmutableFile& operator=(const ImmutableFile&) = delete;
 
   const ChkVerifyCap& cap() const { return hashes_.cap(); }
+  // As the uploader wrote it; known once geometry() has succeeded.
+  const Bytes& ueb() const { return hashes_.ueb(); }
 
   // The sizes, once one share has proven them. `near`: a byte of the file that is wanted next; what
   // is read for it comes along. Errc::bad_cap for a cap that no file can have.

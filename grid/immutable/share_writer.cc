@@ -3,53 +3,76 @@
 
 namespace lafs::grid {
 
-ShareWriter::ShareWriter(asio::any_io_executor executor, std::shared_ptr<storage::Server> server,
-                         StorageIndex si, ShareNo number, storage::UploadSecret secret,
-                         std::uint64_t share_size, SendLimits limits)
-    : server_(std::move(server)),
-      si_(si),
-      number_(number),
-      secret_(secret),
-      share_size_(share_size),
+ShareWriter::ShareWriter(asio::any_io_executor executor, Target target, SendPatience& patience,
+                         SendLimits limits, std::uint64_t window)
+    : target_(std::move(target)),
+      patience_(patience),
       limits_(limits),
+      window_(std::min(2 * limits.piece, window), window),
       sending_(std::move(executor)) {}
 
 void ShareWriter::start_sending() {
   if (queued_.empty()) return;
   const auto offset = queued_at_;
   queued_at_ += queued_.size();
-  sending_.spawn(send(offset, std::exchange(queued_, {})));
+  auto data = std::exchange(queued_, {});
+  if (target_.written.missing({offset, queued_at_}).empty()) return;
+  under_way_ += data.size();
+  sending_.spawn(send(offset, std::move(data)));
+  queued_.reserve(limits_.piece);
 }
 
 Task<> ShareWriter::send(std::uint64_t offset, Bytes data) {
-  const auto limit = limits_.deadline + std::chrono::seconds(data.size() >> 14);
-  const auto what = "writing share " + std::to_string(number_.value);
-  auto reply = co_await within(limit, what, server_->write(si_, number_, secret_, offset, data));
+  const auto ticket = window_.started(Clock::now());
+  // A slow line has its time; a line that is quick for others does not need it.
+  const auto limit = std::min<Duration>(patience_.patience(),
+                                        limits_.deadline + std::chrono::seconds(data.size() >> 14));
+  const auto what = "writing share " + std::to_string(target_.number.value);
+  auto reply = co_await within(
+      limit, what, target_.server->write(target_.si, target_.number, target_.secret, offset, data));
+  under_way_ -= data.size();
   if (!reply) {
-    if (!error_) error_ = std::move(reply).error();
+    if (!error_) co_await look_whether_complete(std::move(reply).error());
     co_return;
   }
+  const auto now = Clock::now();
+  window_.acknowledged(ticket, data.size(), now);
+  patience_.took(now - ticket.at);
   sent_ += data.size();
   complete_ = complete_ || reply->complete;
 }
 
+// A share that another upload of the same file has finished meanwhile refuses to be written to.
+Task<> ShareWriter::look_whether_complete(Error error) {
+  if (error.code == Errc::not_found || error.code == Errc::refused) {
+    auto there = co_await within(std::chrono::seconds(15), "listing shares",
+                                 target_.server->list(storage::ShareKind::immutable, target_.si));
+    if (there && there->contains(target_.number)) {
+      complete_ = true;
+      co_return;
+    }
+  }
+  if (!error_ && !complete_) error_ = std::move(error);
+}
+
 Task<Result<>> ShareWriter::append(ByteView data) {
   if (error_) co_return std::unexpected(*error_);
+  if (complete_) co_return Result<>{};
   lafs::append(queued_, data);
   if (queued_.size() >= limits_.piece) start_sending();
-  while (sending_.running() > limits_.window && !error_) co_await sending_.wait_one();
+  while (under_way_ > window_.bytes() && !error_) co_await sending_.wait_one();
   if (error_) co_return std::unexpected(*error_);
   co_return Result<>{};
 }
 
 Task<Result<>> ShareWriter::finish() {
-  if (!error_) start_sending();
+  if (!error_ && !complete_) start_sending();
   co_await sending_.join();
   if (error_) co_return std::unexpected(*error_);
   if (!complete_) {
     error_ = Error{Errc::protocol, "the server did not say that the share is complete after " +
                                        std::to_string(queued_at_) + " of " +
-                                       std::to_string(share_size_) + " bytes"};
+                                       std::to_string(target_.share_size) + " bytes"};
     co_return std::unexpected(*error_);
   }
   co_return Result<>{};
@@ -59,7 +82,9 @@ Task<> ShareWriter::abort() {
   if (!error_) error_ = Error{Errc::cancelled, "the upload was given up"};
   sending_.cancel();
   co_await sending_.join();
-  if (!complete_) co_await abort_share(server_, si_, number_, secret_);
+  if (!complete_) {
+    co_await abort_share(target_.server, target_.si, target_.number, target_.secret);
+  }
 }
 
 Task<> abort_share(std::shared_ptr<storage::Server> server, StorageIndex si, ShareNo number,

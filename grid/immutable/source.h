@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Where an upload's plaintext comes from: random access to a known number of bytes. Read twice for
-// a convergent key. The Source outlives the upload.
+// Where an upload's plaintext comes from: a known number of bytes, usually with random access, read
+// twice for a convergent key. The Source outlives the upload.
 
 #include <functional>
 
@@ -16,6 +16,8 @@ struct Source {
   // Fills `out` with the bytes from `offset`; all of them or an error. Never asked beyond `size`.
   // Several reads may be under way at once.
   std::function<Task<Result<>>(std::uint64_t offset, MutableBytes out)> read;
+  // A pipe: asked once for each byte, in order, one read after the other. Needs a given key.
+  bool once = false;
 };
 
 Source memory_source(Bytes data);

@@ -28,15 +28,30 @@ std::string said_of(const Error& error) {
 }  // namespace
 
 ServerNo UploadPlan::add_server(std::string name) {
-  servers_.push_back(Server{std::move(name), State::silent, "did not answer in time", {}, {}});
+  Server server;
+  server.name = std::move(name);
+  server.reason = "did not answer in time";
+  servers_.push_back(std::move(server));
   return servers_.size() - 1;
+}
+
+void UploadPlan::found(Server& server, const std::set<ShareNo>& shares) {
+  for (auto share : shares) {
+    if (!server.bad.contains(share)) server.existing.insert(share);
+  }
 }
 
 void UploadPlan::answered(ServerNo number, std::uint64_t max_share_size, std::set<ShareNo> shares) {
   auto& server = servers_[number];
-  server.existing = std::move(shares);
+  server.existing.clear();
+  found(server, shares);
   server.reason.clear();
   server.state = State::writable;
+  if (!server.bad.empty()) {
+    server.state = State::read_only;
+    server.reason = "has a damaged share";
+    return;
+  }
   if (max_share_size >= share_size_) return;
   server.state = State::read_only;
   server.reason = max_share_size == 0 ? "is read-only or full"
@@ -54,7 +69,7 @@ void UploadPlan::failed(ServerNo number, const Error& error) {
 void UploadPlan::allocated(ServerNo number, const std::set<ShareNo>& asked,
                            const storage::Allocation& answer) {
   auto& server = servers_[number];
-  server.existing.insert(answer.already_have.begin(), answer.already_have.end());
+  found(server, answer.already_have);
   for (auto share : answer.allocated) {
     if (asked.contains(share)) server.granted.insert(share);
   }
@@ -64,6 +79,11 @@ void UploadPlan::allocated(ServerNo number, const std::set<ShareNo>& asked,
     server.declined = true;
     server.reason = "is full, or busy with another upload of the same file";
   }
+}
+
+void UploadPlan::completed(ServerNo number, ShareNo share) {
+  servers_[number].granted.erase(share);
+  servers_[number].existing.insert(share);
 }
 
 void UploadPlan::lost(ServerNo number, ShareNo share, const Error& error) {
@@ -76,7 +96,7 @@ void UploadPlan::lost(ServerNo number, ShareNo share, const Error& error) {
   }
 }
 
-std::map<ServerNo, std::set<ShareNo>> UploadPlan::next_round() const {
+PlacementInput UploadPlan::placement_input() const {
   PlacementInput input;
   input.n = encoding_.n;
   for (ServerNo i = 0; i < servers_.size(); ++i) {
@@ -87,11 +107,26 @@ std::map<ServerNo, std::set<ShareNo>> UploadPlan::next_round() const {
     held = server.existing;
     held.insert(server.granted.begin(), server.granted.end());
   }
+  return input;
+}
+
+std::map<ServerNo, std::set<ShareNo>> UploadPlan::next_round() const {
+  const auto input = placement_input();
   std::map<ServerNo, std::set<ShareNo>> asks;
   for (auto& [share, server] : place(input)) {
-    if (!input.existing[server].contains(share)) asks[server].insert(share);
+    if (!input.existing.at(server).contains(share)) asks[server].insert(share);
   }
   return asks;
+}
+
+bool UploadPlan::could_be_happy(std::size_t more) const {
+  std::set<ServerNo> used;
+  std::set<ShareNo> placed;
+  for (auto& [share, server] : place(placement_input())) {
+    used.insert(server);
+    placed.insert(share);
+  }
+  return used.size() + more >= encoding_.happy && (placed.size() >= encoding_.k || more > 0);
 }
 
 std::map<ShareNo, ServerNo> UploadPlan::to_send() const {

@@ -29,6 +29,10 @@ class UploadPlan {
   void failed(ServerNo server, const Error& error);
   void allocated(ServerNo server, const std::set<ShareNo>& asked,
                  const storage::Allocation& answer);
+  // A share that is known to be bad: it counts for nothing, and its server gets no new ones.
+  void distrust(ServerNo server, ShareNo share) { servers_[server].bad.insert(share); }
+  // A granted share was sent and is complete.
+  void completed(ServerNo server, ShareNo share);
   // A granted share could not be sent; neither it nor its server counts any more.
   void lost(ServerNo server, ShareNo share, const Error& error);
 
@@ -45,6 +49,11 @@ class UploadPlan {
   std::uint64_t happiness() const;
   // Enough distinct servers, and enough distinct shares to read the file at all.
   bool happy() const { return happiness() >= encoding_.happy && shares().size() >= encoding_.k; }
+  // What happiness can still become with the servers that are left, when each takes what it is
+  // given: those of `more` that have not been asked yet, too.
+  bool could_be_happy(std::size_t more) const;
+  // Every share has a home, or no server is left that could give it one.
+  bool complete() const { return next_round().empty(); }
   // Some server that had room by its own words granted nothing: somebody else may be uploading the
   // same file, whose shares will be found when it is done.
   bool contended() const {
@@ -62,9 +71,12 @@ class UploadPlan {
     std::string reason;  // why it is not writable
     std::set<ShareNo> existing;
     std::set<ShareNo> granted;
+    std::set<ShareNo> bad;
     bool declined = false;
   };
 
+  PlacementInput placement_input() const;
+  void found(Server& server, const std::set<ShareNo>& shares);
   ShareMap shares() const;
 
   Encoding encoding_;

@@ -6,36 +6,53 @@
 #include "grid/caps/keys.h"
 #include "grid/crypto/random.h"
 #include "grid/immutable/chk_share.h"
+#include "grid/immutable/encode_pipeline.h"
+#include "grid/immutable/immutable_file.h"
 #include "grid/immutable/on_pool.h"
 #include "grid/immutable/shielded.h"
 #include "grid/immutable/ueb.h"
-#include "grid/immutable/upload_plan.h"
+#include "grid/immutable/upload_homes.h"
 
 namespace lafs::grid {
 
 namespace {
 
-using storage::KnownServer;
-using storage::UploadSecret;
-
 constexpr auto longest_wait = std::chrono::milliseconds(1000);
+
+Task<Result<>> read_segments(std::shared_ptr<ImmutableFile> file, Geometry geometry,
+                             std::uint64_t offset, MutableBytes out) {
+  // The encoder asks for whole segments.
+  CO_TRY(segment, co_await file->segment(geometry.segment_at(offset)));
+  if (segment->size() != out.size()) co_return fail(Errc::internal, "half a segment");
+  std::ranges::copy(*segment, out.begin());
+  co_return Result<>{};
+}
+
+// What is to be uploaded, besides the bytes.
+struct Job {
+  Geometry geometry;
+  StorageIndex si;
+  std::optional<Key16> key;  // none: the source gives ciphertext
+  Bytes ueb;                 // of a file that is there already; else empty
+  DistrustedShares distrusted;
+};
 
 class Upload {
  public:
-  Upload(asio::any_io_executor executor, UploadContext& context, const Source& source,
-         std::unique_ptr<FileEncoder> encoder, const Key16& key)
+  Upload(asio::any_io_executor executor, UploadContext& context, const Source& source, Job job,
+         const ShareLayout& layout)
       : executor_(executor),
         context_(context),
         source_(source),
-        encoder_(std::move(encoder)),
-        key_(key),
-        si_(storage_index_of(key)),
-        share_size_(encoder_->layout().share_length(ueb_length(encoder_->geometry()))),
-        plan_(context.encoding, share_size_),
-        answers_(executor),
+        job_(std::move(job)),
+        share_size_(
+            layout.share_length(job_.ueb.empty() ? ueb_length(job_.geometry) : job_.ueb.size())),
+        header_(serialize_header(layout)),
+        homes_(executor, context, job_.si, share_size_, header_, job_.distrusted),
+        patience_(context.limits.send.least_deadline, context.limits.send.deadline * 4),
         background_(executor) {}
 
-  Task<Result<UploadResult>> run() {
+  Task<Result<EncodedFile>> run() {
     auto result = co_await place_and_send();
     // Also when cancelled: what was allocated is given back.
     if (!result) co_await shielded(abort_all());
@@ -45,181 +62,150 @@ class Upload {
   }
 
   // It failed because another upload of the same file may be under way.
-  bool contended() const { return sending_.empty() && plan_.contended(); }
+  bool contended() const { return !sent_anything_ && homes_.plan().contended(); }
+
+  UploadReport report() const {
+    UploadReport out = report_;
+    out.happiness = homes_.plan().happiness();
+    std::set<ShareNo> there;
+    for (ServerNo i = 0; i < homes_.asked(); ++i) {
+      for (auto share : homes_.plan().existing(i)) {
+        if (!sent_.contains({i, share})) there.insert(share);
+        out.servers[share].insert(homes_.home(i).known.id);
+      }
+    }
+    out.shares_found = there.size();
+    out.shares_sent = sent_.size();
+    return out;
+  }
 
  private:
-  struct Target {
-    KnownServer known;
-    LeaseSecrets lease;
-    UploadSecret secret;
-    bool asked_for_space = false;
-  };
+  using Grant = UploadHomes::Grant;
   struct Sending {
     ServerNo server;
     std::unique_ptr<ShareWriter> writer;
+    bool given_up = false;
   };
 
-  Task<Result<UploadResult>> place_and_send() {
-    CO_TRY_DO(co_await find_homes());
-    start_writers();
-    const SegmentSink sink = [this](const EncodedSegment& segment) { return take(segment); };
-    CO_TRY(file, co_await encode_file(*encoder_, source_, context_.pool, sink));
-    CO_TRY_DO(co_await finish_shares(file));
-    co_return report(file);
-  }
-
-  // --- who takes what
-
-  Task<Result<>> find_homes() {
-    std::vector<KnownServer> order;
-    for (const auto* known : context_.roster.permuted(si_)) order.push_back(*known);
-    if (order.empty()) co_return std::unexpected(plan_.complaint());
-    const auto batch = 2 * context_.encoding.n;
-    // The first 2n servers, and further ones only when those do not suffice.
-    while (targets_.size() < order.size() && !(targets_.size() > 0 && plan_.happy())) {
-      const auto first = targets_.size();
-      const auto last = std::min<std::size_t>(order.size(), first + batch);
-      for (auto i = first; i < last; ++i) {
-        targets_.push_back({order[i],
-                            lease_secrets(context_.lease_secret, si_, order[i].lease_seed),
-                            random_secret<32>()});
-        plan_.add_server(order[i].name());
-      }
-      co_await survey(first);
-      co_await allocate();
+  Task<Result<EncodedFile>> place_and_send() {
+    CO_TRY_DO(co_await homes_.find());
+    homes_.tidy(background_);
+    std::optional<EncodedFile> file;
+    // A repair that finds nothing to do: there is no hash that only encoding would give.
+    if (!job_.ueb.empty() && homes_.plan().to_send().empty()) co_return EncodedFile();
+    while (true) {
+      CO_TRY(encoded, co_await send_all(file));
+      if (encoded) file = std::move(encoded);
+      if (homes_.plan().complete()) break;
+      const bool more = co_await homes_.find_more();
       const bool stop = co_await stop_requested();
       if (stop) co_return fail(Errc::cancelled, "upload");
+      if (!more) break;
+      report_.shares_replaced += homes_.plan().to_send().size();
     }
-    if (!plan_.happy()) co_return std::unexpected(plan_.complaint());
-    co_return Result<>{};
+    if (!homes_.plan().happy()) co_return std::unexpected(homes_.plan().complaint());
+    if (!file) co_return fail(Errc::internal, "an upload that encoded nothing");
+    co_await wait_for_background();
+    co_return std::move(*file);
   }
 
-  // Asks the servers from `first` on what they have and how much they take.
-  Task<> survey(ServerNo first) {
-    TaskGroup asking(executor_);
-    unanswered_ = targets_.size() - first;
-    good_answers_ = 0;
-    for (auto i = first; i < targets_.size(); ++i) asking.spawn(ask_one(i));
-    const auto begin = Clock::now();
-    auto deadline = begin + context_.limits.survey;
-    const auto enough = std::max<std::uint64_t>(1, context_.encoding.happy);
-    bool hurried = false;
-    while (unanswered_ > 0 && Clock::now() < deadline) {
-      if (!hurried && good_answers_ >= enough) {
-        hurried = true;
-        const auto now = Clock::now();
-        deadline =
-            std::min(deadline, now + std::max(context_.limits.stragglers, 2 * (now - begin)));
-      }
-      co_await answers_.wait(deadline);
-      const bool stop = co_await stop_requested();
-      if (stop) break;
+  // --- one pass over the source
+
+  // To all that have granted room and have not got their share yet. Nothing when all of them failed
+  // before the end.
+  Task<Result<std::optional<EncodedFile>>> send_all(const std::optional<EncodedFile>& before) {
+    start_writers();
+    CO_TRY(source, co_await source_for(before));
+    CO_TRY(encoder, FileEncoder::make(job_.geometry, source.key));
+    const SegmentSink sink = [this](const EncodedSegment& segment) { return take(segment); };
+    first_pass_ = !before;
+    auto file = co_await encode_file(*encoder, source.source, context_.pool, sink);
+    if (source.file) co_await shielded(source.file->close());
+    if (!file && nobody_left_) {
+      co_await settle();
+      co_return std::optional<EncodedFile>();
     }
-    survey_over_ = unanswered_ > 0;
-    asking.cancel();
-    co_await asking.join();
-    survey_over_ = false;
+    if (!file) co_return std::unexpected(std::move(file).error());
+    CO_TRY_DO(keep_ueb(*file));
+    if (before && before->ueb_hash != file->ueb_hash) {
+      co_return fail(Errc::io, "the source changed while it was read");
+    }
+    TaskGroup finishing(executor_);
+    for (auto& sending : sending_) finishing.spawn(finish_share(sending, *file));
+    co_await finishing.join();
+    CO_TRY_DO(co_await drop_failed());
+    co_await settle();
+    co_return std::optional(std::move(*file));
   }
 
-  static Task<> list_shares(Target& target, StorageIndex si,
-                            std::optional<Result<std::set<ShareNo>>>& out) {
-    out = co_await target.known.server->list(storage::ShareKind::immutable, si);
+  struct PassSource {
+    Source source;
+    std::optional<Key16> key;
+    std::shared_ptr<ImmutableFile> file;  // to be closed afterwards
+  };
+
+  // A source that could be read only once is read back from the shares that are there.
+  Task<Result<PassSource>> source_for(const std::optional<EncodedFile>& before) {
+    if (!source_.once || !source_spent_) {
+      source_spent_ = true;
+      co_return PassSource{source_, job_.key, nullptr};
+    }
+    if (!before) co_return std::unexpected(homes_.plan().complaint());
+    const auto& g = job_.geometry;
+    const ChkVerifyCap cap{job_.si, before->ueb_hash, g.k, g.n, g.size};
+    auto file = std::make_shared<ImmutableFile>(executor_, context_.roster, context_.pool, cap);
+    Source source{.size = g.size, .read = [file, g](std::uint64_t offset, MutableBytes out) {
+                    return read_segments(file, g, offset, out);
+                  }};
+    co_return PassSource{std::move(source), std::nullopt, file};
   }
 
-  Task<> ask_one(ServerNo i) {
-    auto& target = targets_[i];
-    std::optional<Result<std::set<ShareNo>>> shares;
-    TaskGroup listing(executor_);
-    listing.spawn(list_shares(target, si_, shares));
-    auto version = co_await target.known.server->version();
-    co_await listing.join();
-    --unanswered_;
-    answers_.notify();
-    // An answer that our own impatience cut short is no failure of the server's.
-    if (survey_over_ && (!version || !shares || !*shares)) {
-      plan_.failed(i, Error{Errc::timed_out, {}});
-      co_return;
+  // A repaired file keeps its UEB, byte for byte: what it says of the hashes must be true.
+  Result<> keep_ueb(EncodedFile& file) const {
+    if (job_.ueb.empty() || job_.ueb == file.ueb) return {};
+    TRY(original, Ueb::parse(job_.ueb));
+    if (original.ciphertext_root != file.ciphertext_tree[0] ||
+        original.share_root != file.share_tree[0]) {
+      return fail(Errc::corrupt, "the shares made anew are not those of the file");
     }
-    if (!version) {
-      plan_.failed(i, version.error());
-    } else if (!shares || !*shares) {
-      plan_.failed(i, shares ? shares->error() : Error{Errc::cancelled, {}});
-    } else {
-      plan_.answered(i, version->max_immutable_share_size, std::move(**shares));
-      if (version->max_immutable_share_size >= share_size_) ++good_answers_;
-    }
+    file.ueb = job_.ueb;
+    file.ueb_hash = ueb_hash(job_.ueb);
+    return {};
   }
-
-  Task<> allocate() {
-    for (auto asks = plan_.next_round(); !asks.empty(); asks = plan_.next_round()) {
-      TaskGroup asking(executor_);
-      for (auto& [server, shares] : asks) asking.spawn(allocate_on(server, shares));
-      co_await asking.join();
-      const bool stop = co_await stop_requested();
-      if (stop) co_return;
-    }
-    for (auto [server, share] : plan_.surplus()) {
-      const auto& target = targets_[server];
-      background_.spawn(abort_share(target.known.server, si_, share, target.secret));
-    }
-  }
-
-  Task<> allocate_on(ServerNo i, std::set<ShareNo> shares) {
-    auto& target = targets_[i];
-    target.asked_for_space = true;
-    auto reply = co_await within(
-        context_.limits.allocate, "allocating shares",
-        target.known.server->allocate(si_, shares, share_size_, target.lease, target.secret));
-    if (reply) {
-      plan_.allocated(i, shares, *reply);
-      co_return;
-    }
-    plan_.failed(i, reply.error());
-    // It may have granted them all the same.
-    for (auto share : shares) doubtful_.emplace_back(i, share);
-  }
-
-  // --- sending
 
   void start_writers() {
     auto limits = context_.limits.send;
+    const auto targets = homes_.plan().to_send();
+    const auto each = limits.memory / std::max<std::size_t>(1, targets.size());
     // Many shares share the memory that a usual number of them takes.
-    limits.piece = std::clamp<std::uint64_t>((std::uint64_t{16} << 20) / context_.encoding.n,
-                                             64 << 10, limits.piece);
-    for (auto& [share, server] : plan_.to_send()) {
-      const auto& target = targets_[server];
-      auto writer = std::make_unique<ShareWriter>(executor_, target.known.server, si_, share,
-                                                  target.secret, share_size_, limits);
+    limits.piece = std::clamp<std::uint64_t>(
+        each / 3, std::min<std::uint64_t>(64 << 10, limits.piece), limits.piece);
+    sending_.clear();
+    nobody_left_ = false;
+    for (auto& [share, server] : targets) {
+      const auto& home = homes_.home(server);
+      ShareWriter::Target target{home.known.server, job_.si,     share,
+                                 home.secret,       share_size_, homes_.written({server, share})};
+      auto writer =
+          std::make_unique<ShareWriter>(executor_, std::move(target), patience_, limits, each);
       sending_.push_back({server, std::move(writer)});
     }
-    for (ServerNo i = 0; i < targets_.size(); ++i) {
-      const auto& target = targets_[i];
-      if (target.asked_for_space || plan_.existing(i).empty()) continue;
-      background_.spawn(renew_lease(target.known.server, si_, target.lease));
-    }
-    for (auto [server, share] : doubtful_) {
-      const auto& target = targets_[server];
-      background_.spawn(abort_share(target.known.server, si_, share, target.secret));
-    }
-  }
-
-  // Shares that were found keep their lease; a failure is the next renewal's business.
-  static Task<> renew_lease(std::shared_ptr<storage::Server> server, StorageIndex si,
-                            LeaseSecrets lease) {
-    (void)co_await within(std::chrono::seconds(15), "renewing a lease",
-                          server->add_lease(si, lease));
   }
 
   Task<Result<>> take(const EncodedSegment& segment) {
-    const auto header = segment.number.value == 0 ? serialize_header(encoder_->layout()) : Bytes();
+    sent_anything_ = sent_anything_ || !sending_.empty();
     for (auto& sending : sending_) {
       if (sending.writer->error()) continue;
-      if (!header.empty()) (void)co_await sending.writer->append(header);
+      if (segment.number.value == 0) (void)co_await sending.writer->append(header_);
       (void)co_await sending.writer->append(segment.block(sending.writer->number()));
     }
     CO_TRY_DO(co_await drop_failed());
-    const auto& g = encoder_->geometry();
-    if (context_.progress) {
+    nobody_left_ = !sending_.empty() &&
+                   std::ranges::all_of(sending_, [](const Sending& s) { return s.given_up; });
+    // A source that cannot be read again is encoded to its end, for its hashes, in vain.
+    if (nobody_left_) co_return fail(Errc::unreachable, "all servers that were written to");
+    const auto& g = job_.geometry;
+    if (context_.progress && first_pass_) {
       context_.progress(g.segment_offset(segment.number) + segment.length, g.size);
     }
     co_return Result<>{};
@@ -230,11 +216,11 @@ class Upload {
     const bool stop = co_await stop_requested();
     if (stop) co_return fail(Errc::cancelled, "upload");
     for (auto& sending : sending_) {
-      if (!sending.writer->error() || gone_.contains(sending.writer->number())) continue;
-      gone_.insert(sending.writer->number());
-      plan_.lost(sending.server, sending.writer->number(), *sending.writer->error());
+      if (!sending.writer->error() || sending.given_up) continue;
+      sending.given_up = true;
+      homes_.plan().lost(sending.server, sending.writer->number(), *sending.writer->error());
     }
-    if (!plan_.happy()) co_return std::unexpected(plan_.complaint());
+    if (!homes_.hopeful()) co_return std::unexpected(homes_.plan().complaint());
     co_return Result<>{};
   }
 
@@ -248,81 +234,64 @@ class Upload {
     (void)co_await sending.writer->finish();
   }
 
-  Task<Result<>> finish_shares(const EncodedFile& file) {
-    TaskGroup finishing(executor_);
-    for (auto& sending : sending_) finishing.spawn(finish_share(sending, file));
-    co_await finishing.join();
-    CO_TRY_DO(co_await drop_failed());
-    // The few that failed although the upload did not: nothing half-written stays.
+  // The pass is over: what is complete is kept, what failed leaves nothing half-written behind.
+  Task<> settle() {
     for (auto& sending : sending_) {
-      if (sending.writer->error()) background_.spawn(sending.writer->abort());
+      const Grant grant{sending.server, sending.writer->number()};
+      report_.bytes_sent += sending.writer->sent();
+      if (sending.writer->complete()) {
+        homes_.plan().completed(grant.first, grant.second);
+        sent_.insert(grant);
+        continue;
+      }
+      failed_.insert(grant);
+      // It may be the server's silence that we wait for.
+      auto writer = std::shared_ptr<ShareWriter>(std::move(sending.writer));
+      background_.spawn(
+          [](std::shared_ptr<ShareWriter> w) -> Task<> { co_await w->abort(); }(std::move(writer)));
     }
-    // Aborts and renewals get a moment, but nobody waits long for a silent server.
+    sending_.clear();
+    co_return;
+  }
+
+  // Aborts and renewals get a moment, but nobody waits long for a silent server.
+  Task<> wait_for_background() {
     const auto deadline = Clock::now() + std::chrono::seconds(2);
     while (background_.running() > 0 && Clock::now() < deadline) {
       co_await background_.wait_one(deadline);
       const bool stopped = co_await stop_requested();
       if (stopped) break;
     }
-    co_return Result<>{};
   }
 
   Task<> abort_all() {
     TaskGroup aborting(executor_);
-    std::set<std::pair<ServerNo, ShareNo>> with_writer;
+    std::set<Grant> seen = failed_;
     for (auto& sending : sending_) {
-      with_writer.emplace(sending.server, sending.writer->number());
+      seen.emplace(sending.server, sending.writer->number());
       aborting.spawn(sending.writer->abort());
     }
-    auto others = plan_.surplus();
-    for (auto& [share, server] : plan_.to_send()) others.emplace_back(server, share);
-    others.insert(others.end(), doubtful_.begin(), doubtful_.end());
-    for (auto [server, share] : others) {
-      if (!with_writer.emplace(server, share).second) continue;
-      const auto& target = targets_[server];
-      aborting.spawn(abort_share(target.known.server, si_, share, target.secret));
-    }
+    co_await homes_.give_back(std::move(seen));
     co_await aborting.join();
-  }
-
-  UploadResult report(const EncodedFile& file) const {
-    UploadResult out;
-    const auto& g = file.geometry;
-    out.cap = Cap(ChkCap{key_, file.ueb_hash, g.k, g.n, g.size});
-    out.report.happiness = plan_.happiness();
-    std::set<ShareNo> found;
-    for (ServerNo i = 0; i < targets_.size(); ++i) {
-      for (auto share : plan_.existing(i)) {
-        found.insert(share);
-        out.report.servers[share].insert(targets_[i].known.id);
-      }
-    }
-    out.report.shares_found = found.size();
-    for (auto& sending : sending_) {
-      out.report.bytes_sent += sending.writer->sent();
-      if (!sending.writer->complete()) continue;
-      ++out.report.shares_sent;
-      out.report.servers[sending.writer->number()].insert(targets_[sending.server].known.id);
-    }
-    return out;
+    co_await wait_for_background();
   }
 
   asio::any_io_executor executor_;
   UploadContext& context_;
   const Source& source_;
-  std::unique_ptr<FileEncoder> encoder_;
-  Key16 key_;
-  StorageIndex si_;
+  Job job_;
   std::uint64_t share_size_;
-  UploadPlan plan_;
-  std::vector<Target> targets_;
-  std::vector<Sending> sending_;
-  std::vector<std::pair<ServerNo, ShareNo>> doubtful_;  // allocations whose answer got lost
-  std::set<ShareNo> gone_;                              // shares whose writers failed
-  Signal answers_;
-  std::size_t unanswered_ = 0;
-  std::size_t good_answers_ = 0;
-  bool survey_over_ = false;
+  Bytes header_;
+  UploadHomes homes_;
+  SendPatience patience_;
+  std::vector<Sending> sending_;  // of this pass
+  std::set<Grant> sent_;
+  std::set<Grant> failed_;
+  UploadReport report_;
+  bool source_spent_ = false;
+  bool sent_anything_ = false;
+  bool first_pass_ = true;
+  bool nobody_left_ = false;
   TaskGroup background_;
 };
 
@@ -340,7 +309,9 @@ Task<Result<UploadResult>> upload(UploadContext context, const Source& source,
     co_return literal;
   }
   CO_TRY(geometry, Geometry::for_upload(source.size, context.encoding));
+  CO_TRY(layout, ShareLayout::make(geometry));
   if (!key) {
+    if (source.once) co_return fail(Errc::bad_argument, "a pipe that is to be read twice");
     CO_TRY(from_contents,
            co_await convergent_key(source, geometry, context.convergence_secret, context.pool));
     key = from_contents;
@@ -350,16 +321,65 @@ Task<Result<UploadResult>> upload(UploadContext context, const Source& source,
   // then finds the shares there.
   const auto patience_ends = Clock::now() + context.limits.contention;
   for (auto wait = std::chrono::milliseconds(20);; wait = std::min(2 * wait, longest_wait)) {
-    CO_TRY(encoder, FileEncoder::make(geometry, *key));
-    auto job = std::make_unique<Upload>(executor, context, source, std::move(encoder), *key);
-    auto result = co_await job->run();
+    Job job{.geometry = geometry,
+            .si = storage_index_of(*key),
+            .key = *key,
+            .ueb = {},
+            .distrusted = {}};
+    auto attempt = std::make_unique<Upload>(executor, context, source, std::move(job), layout);
+    auto file = co_await attempt->run();
+    if (file) {
+      const auto& g = geometry;
+      UploadResult out{Cap(ChkCap{*key, file->ueb_hash, g.k, g.n, g.size}), attempt->report()};
+      co_return out;
+    }
     const bool stop = co_await stop_requested();
-    if (result || stop || !job->contended() || Clock::now() + wait > patience_ends) {
-      co_return result;
+    if (stop || !attempt->contended() || Clock::now() + wait > patience_ends) {
+      co_return std::unexpected(std::move(file).error());
     }
     // Both may have given way to each other: whoever comes back first is to find the way free.
     co_await sleep_for(wait / 2 + wait * random_array<1>()[0] / 512);
   }
+}
+
+Task<Result<UploadReport>> repair_immutable(UploadContext context, ChkVerifyCap cap,
+                                            DistrustedShares distrusted) {
+  auto executor = co_await asio::this_coro::executor;
+  auto file = std::make_shared<ImmutableFile>(executor, context.roster, context.pool, cap);
+  auto geometry = co_await file->geometry();
+  if (!geometry) {
+    co_await shielded(file->close());
+    co_return std::unexpected(std::move(geometry).error());
+  }
+  const auto g = *geometry;
+  context.encoding.k = g.k;
+  context.encoding.n = g.n;
+  // Whatever is reached is better than what there was: but no server is left out for being slow.
+  context.encoding.happy = 0;
+  context.limits.stragglers = context.limits.survey;
+  Job job{.geometry = g,
+          .si = cap.storage_index,
+          .key = std::nullopt,
+          .ueb = file->ueb(),
+          .distrusted = std::move(distrusted)};
+  Source source{.size = g.size, .read = [file, g](std::uint64_t offset, MutableBytes out) {
+                  return read_segments(file, g, offset, out);
+                }};
+  Result<UploadReport> out;
+  auto layout = ShareLayout::make(g);
+  if (layout) {
+    auto attempt = std::make_unique<Upload>(executor, context, source, std::move(job), *layout);
+    auto encoded = co_await attempt->run();
+    if (encoded) {
+      out = attempt->report();
+    } else {
+      out = std::unexpected(std::move(encoded).error());
+    }
+  } else {
+    out = std::unexpected(std::move(layout).error());
+  }
+  co_await shielded(file->close());
+  co_return out;
 }
 
 }  // namespace lafs::grid

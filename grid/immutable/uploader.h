@@ -4,50 +4,16 @@
 // Puts one file on the grid (spec/immutable 10): a literal cap for up to 55 bytes, else n shares
 // placed by servers of happiness. Either enough servers hold complete shares and the cap is
 // returned, or nothing half-written is left on any server that can be reached.
+//
+// A server that fails or falls silent while it is written to is replaced: the others' shares go on,
+// and its own is sent to another server in a second pass over the source.
 
-#include <functional>
-
-#include "grid/base/offload.h"
-#include "grid/caps/cap.h"
-#include "grid/immutable/encoder.h"
-#include "grid/immutable/share_writer.h"
-#include "grid/storage/roster.h"
+#include "grid/immutable/source.h"
+#include "grid/immutable/upload_context.h"
 
 namespace lafs::grid {
 
 constexpr std::uint64_t max_literal_size = 55;
-
-// `done` of `total` bytes of plaintext have been encoded and taken over for sending.
-using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
-
-struct UploadLimits {
-  Duration survey = std::chrono::seconds(15);  // for a server to say what it has
-  // When enough servers to be happy have answered, the others get this much longer, or twice the
-  // time that it took until then.
-  Duration stragglers = std::chrono::seconds(1);
-  Duration allocate = std::chrono::seconds(15);
-  // How long to wait for somebody else's upload of the same file to end.
-  Duration contention = std::chrono::seconds(60);
-  SendLimits send;
-};
-
-struct UploadContext {
-  const storage::Roster& roster;
-  Pool& pool;
-  Secret32 lease_secret;  // the node's: "private/secret"
-  Encoding encoding;
-  Bytes convergence_secret;  // the node's: "private/convergence"
-  Progress progress{};
-  UploadLimits limits{};
-};
-
-struct UploadReport {
-  std::uint64_t happiness = 0;
-  std::size_t shares_sent = 0;
-  std::size_t shares_found = 0;  // distinct numbers that some server had already
-  std::uint64_t bytes_sent = 0;
-  std::map<ShareNo, std::set<std::string>> servers;  // ids of those that hold each share now
-};
 
 struct UploadResult {
   Cap cap;
@@ -55,9 +21,20 @@ struct UploadResult {
 };
 
 // `source` and what `context` refers to outlive the task. With `key` the file is encrypted under
-// that key (random-key mode, or a key from elsewhere); without, the key comes from the contents.
-// Errc::unhappy and Errc::no_servers say which servers were the trouble.
+// that key (random-key mode, or a key from elsewhere), and a source that can be read only once is
+// enough; without, the key comes from the contents. Errc::unhappy and Errc::no_servers say which
+// servers were the trouble.
 Task<Result<UploadResult>> upload(UploadContext context, const Source& source,
                                   std::optional<Key16> key = std::nullopt);
+
+// Shares known to be bad: server id -> numbers. They count for nothing, and their servers get no
+// new ones.
+using DistrustedShares = std::map<std::string, std::set<ShareNo>>;
+
+// Sends the shares of a file that are missing, made anew from its ciphertext (spec/immutable 11.3).
+// They are placed as in upload(); however happy that is in the end, it is a success. Errc::corrupt
+// when the new shares would be those of another file.
+Task<Result<UploadReport>> repair_immutable(UploadContext context, ChkVerifyCap cap,
+                                            DistrustedShares distrusted);
 
 }  // namespace lafs::grid

@@ -50,7 +50,8 @@ struct CheckReport {
            (shares.size() == n && recoverable_versions == 1 && unrecoverable_versions == 0);
   }
   bool happy() const { return literal || happiness >= wanted_happiness; }
-  bool needs_repair() const { return !healthy() || !happy() || !corrupt.empty(); }
+  // A corrupt share needs none when there is a good one of the same number: nobody can delete it.
+  bool needs_repair() const { return !healthy() || !happy(); }
   std::set<std::string> servers_with_shares() const;
   // "healthy: 10 of 10 shares (3 needed) on 10 servers".
   std::string summary() const;

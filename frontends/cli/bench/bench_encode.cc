@@ -7,7 +7,7 @@
 #include "frontends/cli/bench/measure.h"
 #include "grid/base/task.h"
 #include "grid/crypto/random.h"
-#include "grid/immutable/encoder.h"
+#include "grid/immutable/encode_pipeline.h"
 
 namespace lafs::cli {
 namespace {

@@ -4,7 +4,7 @@
 // Encodes into shares in memory, for tests.
 
 #include "grid/immutable/chk_share.h"
-#include "grid/immutable/encoder.h"
+#include "grid/immutable/encode_pipeline.h"
 
 namespace lafs::grid::test {
 
