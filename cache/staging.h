@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// One file's content while it is being written: a sparse local file with the same offsets,
-// encrypted in place (AES-128-XTS, 4 KiB sectors, a random key that lives only in memory). The file
-// has no name on disk, so nothing of it is left behind by a crash, and nothing of it is readable at
-// rest.
+// One file's content while it is being written: a sparse local file, encrypted in place
+// (AES-128-XTS, 4 KiB sectors, a random key for each file; docs/formats/staging.md). A nameless one
+// (create()) leaves nothing behind; those of a Staging have a name and can be opened again with the
+// key, sizes and ranges that their owner remembers in (sealed) journal records.
 //
 // Calls are inline: they touch the page cache, not the network. I/O thread only.
 
@@ -12,21 +12,33 @@
 #include <memory>
 #include <string>
 
+#include "cache/disk.h"
+#include "cache/disk_budget.h"
+#include "cache/journal.h"
+#include "cache/sealer.h"
 #include "grid/base/bytes.h"
 #include "grid/base/ranges.h"
 #include "grid/base/result.h"
+#include "grid/crypto/secret.h"
 
 namespace lafs::cache {
 
+// Names a file of a Staging; never used twice.
+using StagedId = std::uint64_t;
+using StagedKey = grid::Secret<32>;
+
 class StagedFile {
  public:
-  // In `directory`, which exists. `size`: how long the content is taken to be; nothing of it is
-  // local yet.
+  // Nameless, in `directory`, which exists. `size`: how long the content is taken to be; nothing
+  // of it is local yet.
   static Result<std::unique_ptr<StagedFile>> create(const std::string& directory,
                                                     std::uint64_t size);
   ~StagedFile();
   StagedFile(const StagedFile&) = delete;
   StagedFile& operator=(const StagedFile&) = delete;
+
+  StagedId id() const { return id_; }  // 0 for a nameless one
+  const StagedKey& key() const;
 
   std::uint64_t size() const { return size_; }
   // Which bytes are here. The others come from the content that is being changed, up to
@@ -38,27 +50,93 @@ class StagedFile {
 
   // Errc::no_space or Errc::io; what was there before is then still there.
   Result<> write(std::uint64_t offset, ByteView data);
-  // A fetched part of the old content. Never overwrites what is local already.
+  // A fetched part of the old content. Never overwrites what is local already. Not journaled: after
+  // a restart it is fetched again.
   Result<> fill(std::uint64_t offset, ByteView data);
-  // Shrinks or grows; the new part reads as zeros, also after shrinking before.
+  // Shrinks or grows; the new part reads as zeros, also after shrinking before. The disk keeps what
+  // was cut off until trim().
   void truncate(std::uint64_t size);
   // Every byte of the range is local or past inherited_size(); those read as zeros.
   Result<> read(std::uint64_t offset, MutableBytes out) const;
   // Parts of [offset, offset+length) that must be fetched from the old content before a read().
   std::vector<ByteRange> missing(std::uint64_t offset, std::uint64_t length) const;
 
+  // Makes a range read as zeros without holding it (a punched hole).
+  Result<> zero(std::uint64_t offset, std::uint64_t length);
+  // Gives back the disk's space of what is not local. After the record of the truncation that made
+  // it so is synced: a crash before that needs the old bytes.
+  Result<> trim();
+
  private:
+  friend class Staging;
   struct Cipher;
-  StagedFile(int fd, std::uint64_t size);
+  StagedFile(std::shared_ptr<DiskFile> file, std::unique_ptr<Cipher> cipher, std::uint64_t size);
   Result<> store(std::uint64_t offset, ByteView data);
+  Result<> charge(ByteRange more);
   Result<> load_sector(std::uint64_t sector, std::uint8_t* out) const;
 
-  int fd_;
+  std::unique_ptr<Disk> own_disk_;  // of a nameless one
+  std::shared_ptr<DiskFile> file_;
+  std::shared_ptr<Journal::Dirty> dirty_;  // null for a nameless one
+  std::shared_ptr<DiskBudget> budget_;     // the same
+  StagedId id_ = 0;
   std::uint64_t size_;
   std::uint64_t inherited_size_;
   std::uint64_t version_ = 1;
   RangeSet local_;
+  RangeSet charged_;  // whole sectors that the budget knows of
   std::unique_ptr<Cipher> cipher_;
+};
+
+// The directory of named staging files.
+class Staging {
+ public:
+  struct Options {
+    std::string directory;  // made when it is not there, 0700
+    grid::Secret32 node_secret;
+    DiskBudget::Options budget;
+  };
+  // `dirty`: of the journal whose records speak of the files.
+  static Result<std::unique_ptr<Staging>> open(Disk& disk, std::shared_ptr<Journal::Dirty> dirty,
+                                               Options options);
+
+  // `label`: what it is, for salvage(), sealed like the key in the file's first page.
+  Result<std::unique_ptr<StagedFile>> create(std::uint64_t size, std::string_view label = {});
+  // What the owner remembers of a file.
+  struct Memory {
+    StagedId id = 0;
+    StagedKey key;
+    std::uint64_t size = 0;
+    std::uint64_t inherited_size = 0;
+    RangeSet local;
+  };
+  static Memory memory_of(const StagedFile& file);
+  // Errc::not_found when the file is gone, corrupt when it is shorter than its ranges say. Charged
+  // to the budget.
+  Result<std::unique_ptr<StagedFile>> reopen(const Memory& memory);
+  // A file that nobody remembers, because the store or the journal was damaged: what its first page
+  // and its blocks tell. The size is a whole number of sectors. Errc::corrupt, not_found.
+  struct Salvaged {
+    Memory memory;
+    std::string label;
+  };
+  Result<Salvaged> salvage(StagedId id);
+  // Removes the file, open or not. Nothing of it is needed once the records that say so are synced.
+  Result<> remove(StagedId id);
+  // All that are there: after replay, those that nobody remembers are removed.
+  Result<std::vector<StagedId>> ids() const;
+
+  DiskBudget& budget() { return *budget_; }
+
+ private:
+  Staging(Disk& disk, std::shared_ptr<Journal::Dirty> dirty, Options options);
+  std::string path_of(StagedId id) const;
+  Disk& disk_;
+  std::shared_ptr<Journal::Dirty> dirty_;
+  Options options_;
+  std::shared_ptr<DiskBudget> budget_;
+  StagedId next_id_ = 1;
+  Sealer sealer_;
 };
 
 }  // namespace lafs::cache

@@ -95,4 +95,8 @@ LeaseSecrets lease_secrets(const Secret32& node_secret, const StorageIndex& si,
                                  tags::bucket_cancel)};
 }
 
+Key16 cache_key(std::string_view tag, const Secret32& node_secret, ByteView salt) {
+  return Key16(truncate<16>(tagged_pair_hash(tag, node_secret.view(), salt)));
+}
+
 }  // namespace lafs::grid

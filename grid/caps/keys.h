@@ -53,4 +53,7 @@ struct LeaseSecrets {
 LeaseSecrets lease_secrets(const Secret32& node_secret, const StorageIndex& si,
                            const LeaseSeed& server);
 
+// --- what the cache keeps on the local disk; `tag` is one of tags::cache_*
+Key16 cache_key(std::string_view tag, const Secret32& node_secret, ByteView salt = {});
+
 }  // namespace lafs::grid

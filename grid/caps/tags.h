@@ -50,6 +50,13 @@ inline constexpr Tag child_salt = "allmydata_dirnode_child_rwcap_to_salt_v1";  /
 inline constexpr Tag child_key =
     "allmydata_mutable_writekey_and_salt_to_dirnode_child_capkey_v1";  // TPH(salt, write key)/16
 
+// --- ours: keys of what the cache keeps on the local disk
+inline constexpr Tag cache_journal = "lafs_cache_journal_v1";  // TPH(secret, salt)/16
+inline constexpr Tag cache_staging = "lafs_cache_staging_v1";  // TPH(secret, empty)/16
+inline constexpr Tag cache_model = "lafs_cache_model_v1";      // TPH(secret, empty)/16
+inline constexpr Tag cache_listing = "lafs_cache_listing_v1";  // TPH(secret, empty)/16
+inline constexpr Tag cache_name = "lafs_cache_name_v1";        // TPH(secret, cap)
+
 // --- what `backup` remembers about a directory it has stored
 inline constexpr Tag backup_directory = "allmydata_backupdb_dirhash_v1";  // TH(contents)
 
