@@ -8,6 +8,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <cctype>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
@@ -45,6 +46,22 @@ bool write_all(int fd, std::uint64_t offset, ByteView data) {
     offset += static_cast<std::uint64_t>(n);
   }
   return true;
+}
+
+// All zero where the system does not tell: then every start is taken for the same.
+Disk::BootId system_boot() {
+  Disk::BootId out{};
+  const int fd = ::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return out;
+  char text[64];
+  const auto n = ::read(fd, text, sizeof text);
+  ::close(fd);
+  std::string digits;
+  for (ssize_t i = 0; i < n; ++i)
+    if (std::isxdigit(static_cast<unsigned char>(text[i]))) digits += text[i];
+  if (const auto raw = from_hex(digits); raw && raw->size() == out.size())
+    std::ranges::copy(*raw, out.begin());
+  return out;
 }
 
 }  // namespace
@@ -103,7 +120,7 @@ Result<DiskFault> DiskFault::parse(std::string_view text) {
   return out;
 }
 
-Disk::Disk(DiskFault fault) {
+Disk::Disk(DiskFault fault, std::optional<BootId> boot) : boot_(boot ? *boot : system_boot()) {
   if (fault.kind == DiskFault::Kind::none) return;
   faults_ = std::make_unique<Faults>();
   faults_->fault = fault;
@@ -119,15 +136,21 @@ Disk::~Disk() {
 
 std::unique_ptr<Disk> Disk::from_environment() {
   auto* text = std::getenv("LAFS_DISK_FAULT");
-  if (!text || !*text) return std::make_unique<Disk>();
+  std::optional<BootId> boot;
+  if (auto* other = std::getenv("LAFS_BOOT_ID"); other && *other) {
+    boot.emplace();
+    boot->fill(0);
+    std::copy_n(other, std::min(std::strlen(other), boot->size()), boot->begin());
+  }
+  if (!text || !*text) return std::make_unique<Disk>(DiskFault{}, boot);
   auto fault = DiskFault::parse(text);
   if (!fault) {
     log::error("LAFS_DISK_FAULT: " + fault.error().message());
-    return std::make_unique<Disk>();
+    return std::make_unique<Disk>(DiskFault{}, boot);
   }
   fault->whole_process = true;
   log::warning(std::string("LAFS_DISK_FAULT is set: the disk will fail as it says: ") + text);
-  return std::make_unique<Disk>(*fault);
+  return std::make_unique<Disk>(*fault, boot);
 }
 
 Result<Disk::Verdict> Disk::step(const char* what, const std::string& path, bool needs_space) {

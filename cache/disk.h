@@ -7,6 +7,7 @@
 //
 // A Disk outlives what was opened on it. Thread-safe: the I/O thread and the syncer share it.
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -76,12 +77,15 @@ struct DiskSpace {
 
 class Disk {
  public:
-  explicit Disk(DiskFault fault = {});
+  using BootId = std::array<std::uint8_t, 16>;
+  // `boot`: taken for the system's, by a test that has lost its power.
+  explicit Disk(DiskFault fault = {}, std::optional<BootId> boot = {});
   ~Disk();
   Disk(const Disk&) = delete;
   Disk& operator=(const Disk&) = delete;
 
-  // With the fault that LAFS_DISK_FAULT asks for; a hook for tests of the whole program.
+  // With the fault that LAFS_DISK_FAULT asks for, and the boot id LAFS_BOOT_ID (any text): a hook
+  // for tests of the whole program.
   static std::unique_ptr<Disk> from_environment();
 
   enum class Open : std::uint8_t { existing, create_new, create_or_existing };
@@ -100,6 +104,9 @@ class Disk {
   Result<DiskSpace> space(const std::string& path) const;
   // A commit of the database as one step: atomic and lasting when `commit` returns.
   Result<> commit(const std::string& path, const std::function<Result<>()>& commit);
+
+  // Differs after the system was started anew: only what was synced before can be relied on then.
+  const BootId& boot() const { return boot_; }
 
   std::uint64_t steps() const { return steps_.load(std::memory_order_relaxed); }
   // The fault has struck and nothing reaches the disk any more. The test lets go of everything,
@@ -120,6 +127,7 @@ class Disk {
   void note_sync(int fd, std::size_t changes);
   std::string keep_aside(const std::string& path);
 
+  BootId boot_;
   std::atomic<std::uint64_t> steps_{0};
   std::atomic<bool> dead_{false};
   std::unique_ptr<Faults> faults_;  // null in ordinary life

@@ -66,6 +66,7 @@ struct Journal::State : std::enable_shared_from_this<Journal::State> {
   struct Reading;
   Result<ReplayReport> replay(Sequence covered, const Deliver& deliver,
                               const Deliver& after_damage);
+  Result<Bytes> load(const Segment& segment) const;
   Result<> read(Segment& segment, Sequence end, bool newest, Reading& reading,
                 const Deliver& deliver);
   Result<std::shared_ptr<DiskFile>> spare_file();
@@ -78,9 +79,16 @@ struct Journal::State : std::enable_shared_from_this<Journal::State> {
     const std::lock_guard lock(set->mutex);
     return spare.size();
   }
-  Result<> sync_group(const std::set<std::shared_ptr<DiskFile>>& files,
-                      const std::set<std::string>& directories,
-                      const std::set<std::shared_ptr<DiskFile>>& journal, Sequence upto);
+  // What is synced together, taken in one moment.
+  struct Group {
+    std::set<std::shared_ptr<DiskFile>> files;
+    std::set<std::string> directories;
+    std::set<std::shared_ptr<DiskFile>> segments;
+    std::shared_ptr<DiskFile> marked;
+    std::shared_ptr<SegmentWriter> marker;
+    Sequence before = 0, upto = 0;
+  };
+  Result<> sync_group(const Group& group);
   void stop();
 
   const asio::any_io_executor executor;
@@ -193,7 +201,9 @@ struct Journal::State::Reading {
   Sequence next = 1;                              // to be delivered
   Sequence known_synced = 0;                      // by any place that says so
   Sequence highest = 0;                           // number seen anywhere
+  Sequence data_synced = 0;                       // what these records speak of is on the disk
   std::string stopped;                            // where the order broke; empty: nowhere
+  bool unsynced = false;                          // it is where the unsynced records begin
   std::vector<std::pair<Sequence, Bytes>> later;  // intact records behind that
   std::vector<Segment*> doubtful;                 // that hold something unreadable
   ReplayReport report;
@@ -203,20 +213,35 @@ struct Journal::State::Reading {
   }
 };
 
-// `end`: the number at which a newer segment goes on.
-Result<> Journal::State::read(Segment& segment, Sequence end, bool newest, Reading& reading,
-                              const Deliver& deliver) {
+Result<Bytes> Journal::State::load(const Segment& segment) const {
   TRY(size, segment.file->size());
   Bytes bytes(std::min(size, options.segment_bytes));
   TRY(got, segment.file->read(0, bytes));
   bytes.resize(got);
+  return bytes;
+}
+
+// `end`: the number at which a newer segment goes on.
+Result<> Journal::State::read(Segment& segment, Sequence end, bool newest, Reading& reading,
+                              const Deliver& deliver) {
+  TRY(bytes, load(segment));
   const auto& path = segment.file->path();
+  // After a loss of power only what is known to be whole counts: data that a record speaks of may
+  // be missing. After the death of the process nothing is.
+  const bool all = segment.header.boot == disk.boot();
   SegmentReader reader(bytes, segment.header, options.node_secret);
   auto take = [&](SegmentReader::Record& record) -> Result<> {
     reading.known_synced = std::max(reading.known_synced, record.synced);
     reading.highest = std::max(reading.highest, record.sequence);
     segment.last = std::max(segment.last, record.sequence);
     if (record.sequence < reading.next) return {};
+    if (!all && record.sequence > reading.data_synced) {
+      ++reading.report.unsynced;
+      reading.unsynced = reading.unsynced || reading.stopped.empty();
+      reading.stop(path + ": records from number " + std::to_string(record.sequence) +
+                   " on were not synced");
+      return {};
+    }
     if (!reading.stopped.empty()) {
       reading.later.emplace_back(record.sequence, std::move(record.payload));
       return {};
@@ -228,7 +253,6 @@ Result<> Journal::State::read(Segment& segment, Sequence end, bool newest, Readi
     return {};
   };
 
-  reading.known_synced = std::max(reading.known_synced, reader.mark());
   segment.last = segment.header.first - 1;
   if (segment.header.first > reading.next && reading.stopped.empty()) {
     // A file is gone. Its name was synced before it was used, so no loss of power explains that.
@@ -290,6 +314,14 @@ Result<ReplayReport> Journal::State::replay(Sequence upto, const Deliver& delive
     reading.known_synced = segments.back().header.covered;
   }
 
+  for (const auto& segment : segments) {
+    Bytes head(segment_header_size);
+    TRY(got, segment.file->read(0, head));
+    head.resize(got);
+    const auto mark = SegmentReader(head, segment.header, options.node_secret).mark();
+    reading.known_synced = std::max(reading.known_synced, mark.records);
+    reading.data_synced = std::max(reading.data_synced, mark.data);
+  }
   for (auto it = segments.begin(); it != segments.end(); ++it) {
     // Numbers that were given out again, after a torn tail, are those of the newer segment.
     Sequence end = UINT64_MAX;
@@ -304,7 +336,7 @@ Result<ReplayReport> Journal::State::replay(Sequence upto, const Deliver& delive
     reading.highest = std::max(reading.highest, segments.back().header.first - 1);
   auto& report = reading.report;
 
-  if (reading.stopped.empty() || reading.known_synced < reading.next) {
+  if (reading.stopped.empty() || reading.unsynced || reading.known_synced < reading.next) {
     // What follows a torn record was never promised: its numbers are given out again.
     report.position = reading.next - 1;
   } else {
@@ -334,6 +366,11 @@ Result<ReplayReport> Journal::State::replay(Sequence upto, const Deliver& delive
     // If only the process died, what it wrote need not be on the disk yet.
     sync_everything = report.records > 0 || report.damaged;
     synced = sync_everything ? covered : report.position;
+    if (sync_everything && !segments.empty()) {
+      marked = segments.back().file;
+      marker = std::make_shared<SegmentWriter>(segments.back().header, options.node_secret);
+      set->segments.insert(marked);
+    }
   }
   syncer = std::thread([self = shared_from_this()] { self->run(); });
   return report;
@@ -381,7 +418,7 @@ Result<std::shared_ptr<DiskFile>> Journal::State::spare_file() {
 Result<> Journal::State::open_segment() {
   TRY(file, spare_file());
   const SegmentHeader header{next_generation++, set->appended + 1, covered,
-                             grid::random_array<16>()};
+                             grid::random_array<16>(), disk.boot()};
   auto fresh = std::make_shared<SegmentWriter>(header, options.node_secret);
   if (auto written = file->write(0, fresh->header()); !written) {
     const std::lock_guard lock(set->mutex);
@@ -436,26 +473,20 @@ Result<Sequence> Journal::State::append(ByteView payload) {
   return sequence;
 }
 
-Result<> Journal::State::sync_group(const std::set<std::shared_ptr<DiskFile>>& files,
-                                    const std::set<std::string>& directories,
-                                    const std::set<std::shared_ptr<DiskFile>>& journal,
-                                    Sequence upto) {
+Result<> Journal::State::sync_group(const Group& group) {
   // Writing starts for all of them before the first is waited for.
-  if (files.size() > 1)
-    for (const auto& file : files) ::sync_file_range(file->fd(), 0, 0, SYNC_FILE_RANGE_WRITE);
-  for (const auto& file : files) TRY_DO(file->sync());
-  for (const auto& path : directories) TRY_DO(disk.sync_directory(path));
-  for (const auto& file : journal) TRY_DO(file->sync());
-  std::shared_ptr<DiskFile> to;
-  Bytes mark;
-  {
-    const std::lock_guard lock(set->mutex);
-    to = marked;
-    if (to) mark = marker->mark(upto);
-  }
-  // It only helps to tell damage from a torn tail later.
-  if (to) auto ignored = to->write(mark_offset, mark);
-  return {};
+  if (group.files.size() > 1)
+    for (const auto& file : group.files) ::sync_file_range(file->fd(), 0, 0, SYNC_FILE_RANGE_WRITE);
+  for (const auto& file : group.files) TRY_DO(file->sync());
+  for (const auto& path : group.directories) TRY_DO(disk.sync_directory(path));
+  if (!group.marked) return {};
+  // Said before the records are synced, so that it lasts with them.
+  TRY_DO(group.marked->write(mark_offset,
+                             group.marker->mark({.data = group.upto, .records = group.before})));
+  for (const auto& file : group.segments) TRY_DO(file->sync());
+  // Helps to tell damage from a torn tail later; lasts with the next group.
+  return group.marked->write(mark_offset,
+                             group.marker->mark({.data = group.upto, .records = group.upto}));
 }
 
 void Journal::State::run() {
@@ -480,18 +511,22 @@ void Journal::State::run() {
     if (!urgent && !stopping)
       wake.wait_for(lock, options.delay, [&] { return urgent || stopping; });
     urgent = false;
-    const auto upto = set->appended;
-    const auto files = std::exchange(set->files, {});
-    const auto directories = std::exchange(set->directories, {});
-    const auto journal = std::exchange(set->segments, {});
+    Group group{.files = std::exchange(set->files, {}),
+                .directories = std::exchange(set->directories, {}),
+                .segments = std::exchange(set->segments, {}),
+                .marked = marked,
+                .marker = marker,
+                .before = synced,
+                .upto = set->appended};
+    if (marked) group.segments.insert(marked);
     const bool everything = std::exchange(sync_everything, false);
     lock.unlock();
     Result<> done;
     if (everything) done = disk.sync_all(options.directory);
-    if (done) done = sync_group(files, directories, journal, upto);
+    if (done) done = sync_group(group);
     lock.lock();
     if (done) {
-      synced = std::max(synced, upto);
+      synced = std::max(synced, group.upto);
       ++groups;
     } else {
       // What a failed sync has lost cannot be known: nothing more is promised.

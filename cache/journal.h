@@ -8,8 +8,9 @@
 //   synced()  waits until no loss of power can take it.
 //
 // A syncer on its own thread syncs at most `delay` after an append, at once when somebody waits:
-// first the staging files written since, then the journal, so a record that lasts never speaks of
-// data that did not. Nothing happens while nothing is appended.
+// first the staging files written since, then the journal. Records that reached the disk although
+// their data did not (the system wrote them earlier than asked) are left out by replay(). Nothing
+// happens while nothing is appended.
 //
 // Appends, synced() and checkpoint() are for the I/O thread. close() it first.
 
@@ -35,6 +36,8 @@ struct ReplayReport {
   Sequence position = 0;
   // The last record was being written when the power went or the process died: ordinary.
   bool torn_tail = false;
+  // Records that were written but not synced when the power went: left out.
+  std::uint64_t unsynced = 0;
   // Records that had been synced are not readable, or are gone; `damage` says what and where for
   // a person. The files that hold them were put aside under the name that it tells.
   bool damaged = false;
@@ -80,7 +83,8 @@ class Journal {
   Sequence last_synced() const;   // the newest that lasts
   Sequence checkpointed() const;  // as last told
 
-  // Records up to `sequence` are in the store's checkpoint and not needed any more.
+  // Records up to `sequence` are in the store's checkpoint and not needed any more. (Before that
+  // checkpoint was made, they were waited for with synced(): it must not outlive their data.)
   Result<> checkpoint(Sequence sequence);
 
   struct Use {

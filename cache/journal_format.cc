@@ -3,6 +3,7 @@
 
 #include "grid/caps/keys.h"
 #include "grid/caps/tags.h"
+#include "grid/crypto/random.h"
 
 namespace lafs::cache {
 
@@ -10,8 +11,8 @@ namespace {
 
 constexpr std::string_view magic = "lafsjrn1";
 constexpr std::string_view head_kind = "head", mark_kind = "mark", record_kind = "rec1";
-constexpr std::size_t header_text = 48;        // what the header's tag is over
-constexpr Sequence furthest_ahead = 1u << 24;  // no segment holds more records than this
+constexpr std::size_t header_text = 64, mark_text = 24;  // what their tags are over
+constexpr Sequence furthest_ahead = 1u << 24;            // no segment holds more records than this
 
 Sealer::Nonce nonce_of(std::string_view kind, std::uint64_t number) {
   Sealer::Nonce nonce;
@@ -40,6 +41,7 @@ Bytes SegmentWriter::header() {
   put_be<std::uint64_t>(out.data() + 16, header_.first);
   put_be<std::uint64_t>(out.data() + 24, header_.covered);
   std::ranges::copy(header_.salt, out.begin() + 32);
+  std::ranges::copy(header_.boot, out.begin() + 48);
   sealer_.seal(nonce_of(head_kind, header_.generation), ByteView(out).first(header_text), {},
                out.data() + header_text);
   return out;
@@ -57,10 +59,13 @@ void SegmentWriter::record(Sequence sequence, Sequence synced, ByteView payload,
   std::fill(out.begin() + static_cast<std::ptrdiff_t>(used), out.end(), 0);
 }
 
-Bytes SegmentWriter::mark(Sequence synced) {
+Bytes SegmentWriter::mark(const SegmentMark& mark) {
   Bytes out(mark_size);
-  put_be<std::uint64_t>(out.data(), synced);
-  sealer_.seal(nonce_of(mark_kind, synced), ByteView(out).first(8), {}, out.data() + 8);
+  put_be<std::uint64_t>(out.data(), mark.data);
+  put_be<std::uint64_t>(out.data() + 8, mark.records);
+  grid::random_fill(MutableBytes(out).subspan(16, 8));
+  const auto nonce = nonce_of(mark_kind, get_be<std::uint64_t>(out.data() + 16));
+  sealer_.seal(nonce, ByteView(out).first(mark_text), {}, out.data() + mark_text);
   return out;
 }
 
@@ -72,6 +77,7 @@ std::optional<SegmentHeader> read_segment_header(ByteView file, const grid::Secr
   header.first = get_be<std::uint64_t>(file.data() + 16);
   header.covered = get_be<std::uint64_t>(file.data() + 24);
   std::copy_n(file.begin() + 32, header.salt.size(), header.salt.begin());
+  std::copy_n(file.begin() + 48, header.boot.size(), header.boot.begin());
   Sealer sealer(segment_key(header, node_secret));
   std::uint8_t nothing[1];
   if (!sealer.open(nonce_of(head_kind, header.generation), file.first(header_text),
@@ -123,14 +129,13 @@ std::optional<SegmentReader::Record> SegmentReader::next_intact() {
   return std::nullopt;
 }
 
-Sequence SegmentReader::mark() {
+SegmentMark SegmentReader::mark() {
   const auto bytes = slice(file_, mark_offset, mark_size);
-  if (!bytes) return 0;
-  const auto synced = get_be<std::uint64_t>(bytes->data());
+  if (!bytes) return {};
   std::uint8_t nothing[1];
-  return sealer_.open(nonce_of(mark_kind, synced), bytes->first(8), bytes->subspan(8), nothing)
-             ? synced
-             : 0;
+  const auto nonce = nonce_of(mark_kind, get_be<std::uint64_t>(bytes->data() + 16));
+  if (!sealer_.open(nonce, bytes->first(mark_text), bytes->subspan(mark_text), nothing)) return {};
+  return {get_be<std::uint64_t>(bytes->data()), get_be<std::uint64_t>(bytes->data() + 8)};
 }
 
 }  // namespace lafs::cache

@@ -8,10 +8,13 @@
 //    16  first 8          number of the first record
 //    24  covered 8        records up to this one were in the store when the segment was begun
 //    32  salt 16          segment key = TPH(tag, node secret, salt)/16
-//    48  tag 16           over the 48 bytes before; nonce "head" || generation
-//    64  synced 8         records up to this one were synced; overwritten in place
-//    72  tag 16           over it; nonce "mark" || synced
-//   128  records, each at a multiple of 16:
+//    48  boot 16          of the system that wrote the segment
+//    64  tag 16           over the 64 bytes before; nonce "head" || generation
+//   128  data synced 8    what records up to this one speak of was synced before this was written
+//   136  synced 8         and these records themselves
+//   144  chance 8
+//   152  tag 16           over the 24 bytes before; nonce "mark" || chance. Overwritten in place
+//   192  records, each at a multiple of 16:
 //          "rec1", length 4, sequence 8, synced 8, payload sealed (nonce "rec1" || sequence), tag
 //          16
 //
@@ -24,8 +27,8 @@ namespace lafs::cache {
 
 using Sequence = std::uint64_t;
 
-inline constexpr std::size_t segment_header_size = 128;
-inline constexpr std::size_t mark_offset = 64, mark_size = 24;
+inline constexpr std::size_t segment_header_size = 192;
+inline constexpr std::size_t mark_offset = 128, mark_size = 40;
 inline constexpr std::size_t record_header_size = 24;
 inline constexpr std::size_t record_alignment = 16;
 
@@ -37,6 +40,12 @@ struct SegmentHeader {
   Sequence first = 0;
   Sequence covered = 0;
   std::array<std::uint8_t, 16> salt{};
+  std::array<std::uint8_t, 16> boot{};
+};
+
+struct SegmentMark {
+  Sequence data = 0;     // what these records speak of was synced
+  Sequence records = 0;  // these records were synced
 };
 
 // Makes the bytes of one segment, in order.
@@ -46,7 +55,7 @@ class SegmentWriter {
   Bytes header();
   // Replaces `out`. The nonce is the sequence: never two records of one number.
   void record(Sequence sequence, Sequence synced, ByteView payload, Bytes& out);
-  Bytes mark(Sequence synced);  // goes to mark_offset
+  Bytes mark(const SegmentMark& mark);  // goes to mark_offset
 
  private:
   SegmentHeader header_;
@@ -74,8 +83,7 @@ class SegmentReader {
   // Where next() goes on.
   std::uint64_t offset() const { return offset_; }
   Sequence expected() const { return expected_; }
-  // What the segment says was synced, 0 when that cannot be read.
-  Sequence mark();
+  SegmentMark mark();  // zeros when it cannot be read
 
  private:
   std::optional<Record> at(std::uint64_t offset, std::uint64_t& size);

@@ -39,7 +39,7 @@ class Store {
     std::optional<Bytes> value;
   };
   // All of it and the position in one transaction that lasts when this returns. Thread-safe, one
-  // at a time; any thread.
+  // at a time; any thread. What it speaks of has to last before: Journal::synced(covered).
   Result<> checkpoint(const std::vector<Change>& changes, Sequence covered);
   // The position of the last checkpoint; 0 when there was none.
   Sequence covered() const;
