@@ -28,11 +28,54 @@ CachedClient::CachedClient(asio::any_io_executor executor, grid::Client& client,
 
 CachedClient::~CachedClient() = default;
 
+ReadCache* CachedClient::disk() {
+  if (!disk_ && options_.disk) {
+    const auto wanted = *std::exchange(options_.disk, std::nullopt);
+    auto opened = ReadCache::open(wanted);
+    if (opened)
+      disk_ = std::move(*opened);
+    else
+      log::warning("nothing is kept in " + wanted.directory + ": " + opened.error().message());
+  }
+  return disk_.get();
+}
+
+Task<std::optional<grid::Listing>> CachedClient::remembered(Cap cap) {
+  auto* disk = this->disk();
+  auto work = [disk, text = cap.text(), cap]() -> std::optional<grid::Listing> {
+    auto kept = disk->listing(text);
+    if (!kept) return std::nullopt;
+    grid::TableKind kind;
+    if (auto* writable = cap.as<grid::MutableWriteCap>()) kind.write_key = writable->write_key;
+    auto entries = grid::Entries::unpack(std::move(kept->table), std::move(kind));
+    if (!entries) return std::nullopt;
+    return grid::Listing({kept->seqnum, kept->root_hash}, std::move(*entries));
+  };
+  co_return co_await offload(client_.pool(), std::move(work));
+}
+
+CachedDirectory::Memory CachedClient::memory_of(const Cap& cap) {
+  if (!cap.is_mutable() || !disk()) return {};
+  return {.load = [this, cap] { return remembered(cap); },
+          .keep =
+              [this, text = cap.text()](const grid::Listing& listing) {
+                disk_->keep_listing(text, {listing.version.seqnum, listing.version.root_hash,
+                                           listing.entries().bytes()});
+              }};
+}
+
 Task<Result<std::shared_ptr<CachedDirectory>>> CachedClient::directory(Cap cap) {
   const auto text = cap.text();
   auto known = directories_.find(text);
   if (known != directories_.end()) co_return known->second;
-  CO_TRY(on_grid, co_await client_.directory(cap));
+  std::shared_ptr<grid::Directory> on_grid;
+  if (cap.is_directory() && cap.as<grid::ChkCap>()) {
+    CO_TRY(contents, co_await read(cap, 0, *cap.size()));
+    on_grid = std::make_shared<grid::Directory>(std::move(contents), client_.pool());
+  } else {
+    CO_TRY(opened, co_await client_.directory(cap));
+    on_grid = std::move(opened);
+  }
   CachedDirectory::Probe probe;
   if (cap.is_mutable()) {
     CO_TRY(file, client_.mutable_file(cap));
@@ -42,22 +85,40 @@ Task<Result<std::shared_ptr<CachedDirectory>>> CachedClient::directory(Cap cap) 
   auto& slot = directories_[text];  // somebody else may have been quicker while we waited
   if (!slot)
     slot = std::make_shared<CachedDirectory>(executor_, std::move(on_grid), std::move(probe),
-                                             options_.directory_ttl);
+                                             options_.directory_ttl, memory_of(cap));
   co_return slot;
 }
 
-Task<Result<Segments::Data>> CachedClient::segment(std::shared_ptr<grid::ImmutableFile> file,
-                                                   grid::StorageIndex si, grid::SegmentNo number) {
-  if (auto kept = segments_.find({si, number})) co_return kept;
+bool CachedClient::has(const Segments::Key& key) {
+  return segments_.find(key) || (disk() && disk_->has_segment(key));
+}
+
+Task<Result<Segments::Data>> CachedClient::fetch(grid::ChkVerifyCap verify,
+                                                 grid::SegmentNo number) {
+  const Segments::Key key{verify.storage_index, number};
+  CO_TRY(file, co_await client_.immutable_file(std::move(verify)));
   CO_TRY(data, co_await file->segment(number));
-  segments_.keep({si, number}, data);
+  if (!segments_.find(key)) {  // else others who waited for it have kept it
+    segments_.keep(key, data);
+    if (disk()) disk_->keep_segment(key, data);
+  }
   co_return data;
 }
 
-Task<> CachedClient::fetch_ahead(std::shared_ptr<grid::ImmutableFile> file, grid::StorageIndex si,
-                                 grid::SegmentNo number) {
+Task<> CachedClient::fetch_ahead(grid::ChkVerifyCap verify, grid::SegmentNo number) {
   // A failure here is not one yet: whoever really needs the segment will ask again and be told.
-  auto ignored = co_await segment(std::move(file), si, number);
+  auto ignored = co_await fetch(std::move(verify), number);
+}
+
+Task<Result<std::uint64_t>> CachedClient::segment_size(grid::ChkVerifyCap verify,
+                                                       std::uint64_t offset) {
+  const auto si = verify.storage_index;
+  if (disk())
+    if (auto kept = disk_->segment_size(si); kept && *kept > 0) co_return *kept;
+  CO_TRY(file, co_await client_.immutable_file(std::move(verify)));
+  CO_TRY(geometry, co_await file->geometry(offset));
+  if (disk()) disk_->keep_segment_size(si, geometry.segment_size);
+  co_return geometry.segment_size;
 }
 
 Task<Result<Bytes>> CachedClient::read_chk(grid::ChkCap chk, std::uint64_t offset,
@@ -66,18 +127,20 @@ Task<Result<Bytes>> CachedClient::read_chk(grid::ChkCap chk, std::uint64_t offse
   size = std::min(size, chk.size - offset);
   const auto verify = grid::verifier_of(chk);
   const auto si = verify.storage_index;
-  CO_TRY(file, co_await client_.immutable_file(verify));
-  CO_TRY(geometry, co_await file->geometry(offset));
-  const auto segment_size = geometry.segment_size;
-  const auto first = offset / segment_size, last = (offset + size - 1) / segment_size;
-
   bound(readers_, most_readers, [](auto&) { return true; });
+  if (readers_[si].segment_size == 0) {
+    CO_TRY(found, co_await this->segment_size(verify, offset));
+    readers_[si].segment_size = found;
+  }
   auto& reader = readers_[si];
+  const auto segment_size = reader.segment_size;
+  const auto first = offset / segment_size, last = (offset + size - 1) / segment_size;
+  const auto count = ceil_div(chk.size, segment_size);
+
   if (reader.next_offset == offset && offset + size < chk.size) {
-    const auto until = std::min(last + 1 + options_.read_ahead, geometry.num_segments);
+    const auto until = std::min(last + 1 + options_.read_ahead, count);
     for (auto s = std::max(last + 1, reader.ahead_to); s < until; ++s)
-      if (!segments_.find({si, grid::SegmentNo{s}}))
-        ahead_.spawn(fetch_ahead(file, si, grid::SegmentNo{s}));
+      if (!has({si, grid::SegmentNo{s}})) ahead_.spawn(fetch_ahead(verify, grid::SegmentNo{s}));
     reader.ahead_to = std::max(reader.ahead_to, until);
   } else {
     reader.ahead_to = last + 1;
@@ -87,12 +150,23 @@ Task<Result<Bytes>> CachedClient::read_chk(grid::ChkCap chk, std::uint64_t offse
   Bytes out(size);
   grid::AesCtr cipher(chk.key, offset);
   for (auto s = first; s <= last; ++s) {
-    CO_TRY(data, co_await segment(file, si, grid::SegmentNo{s}));
+    const Segments::Key key{si, grid::SegmentNo{s}};
     const auto begin = std::max(offset, s * segment_size);
-    const auto end = std::min(offset + size, s * segment_size + data->size());
-    if (end <= begin) co_return fail(Errc::corrupt, "a segment is shorter than it should be");
-    cipher.process(ByteView(*data).subspan(begin - s * segment_size, end - begin),
-                   MutableBytes(out).subspan(begin - offset, end - begin));
+    const auto end = std::min(offset + size, s * segment_size + segment_size);
+    bool whole = false;
+    const auto decrypt = [&](ByteView data) {
+      const auto part = slice(data, begin - s * segment_size, end - begin);
+      if (!part) return;
+      cipher.process(*part, MutableBytes(out).subspan(begin - offset, end - begin));
+      whole = true;
+    };
+    if (auto kept = segments_.find(key)) {
+      decrypt(*kept);
+    } else if (!disk() || !disk_->segment(key, decrypt)) {
+      CO_TRY(data, co_await fetch(verify, grid::SegmentNo{s}));
+      decrypt(*data);
+    }
+    if (!whole) co_return fail(Errc::corrupt, "a segment is shorter than it should be");
   }
   co_return out;
 }

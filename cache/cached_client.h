@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "cache/cached_directory.h"
+#include "cache/read_cache.h"
 #include "cache/segments.h"
 #include "grid/client.h"
 
@@ -20,7 +21,9 @@ using grid::Cap;
 class CachedClient {
  public:
   struct Options {
-    std::uint64_t segment_bytes = 256u << 20;  // of ciphertext kept in memory
+    // Of ciphertext kept in memory, beside what is on the local disk.
+    std::uint64_t segment_bytes = 128u << 20;
+    std::optional<ReadCache::Options> disk = {};  // what lasts; opened when it is first needed
     Duration directory_ttl = std::chrono::seconds(3);
     Duration mutable_ttl = std::chrono::seconds(3);
     unsigned read_ahead = 3;  // segments kept on their way for a sequential reader
@@ -30,6 +33,10 @@ class CachedClient {
   ~CachedClient();
 
   grid::Client& client() { return client_; }
+  // Before anything was read.
+  void keep_on_disk(ReadCache::Options options) { options_.disk = std::move(options); }
+  // Null when nothing is kept on the disk, or it cannot be used (which is logged).
+  ReadCache* disk();
 
   // The directory behind a cap; the same object for everybody. Errc::not_directory, bad_cap.
   Task<Result<std::shared_ptr<CachedDirectory>>> directory(Cap cap);
@@ -53,21 +60,27 @@ class CachedClient {
     std::shared_ptr<const Bytes> contents;
     TimePoint until;
   };
-  struct Reader {  // where a sequential reader will go on
+  struct Reader {
+    std::uint64_t segment_size = 0;  // 0: not known yet
+    // Where a sequential reader will go on.
     std::uint64_t next_offset = 0;
     std::uint64_t ahead_to = 0;  // segments before this one were asked for
   };
 
-  Task<Result<Segments::Data>> segment(std::shared_ptr<grid::ImmutableFile> file,
-                                       grid::StorageIndex si, grid::SegmentNo number);
-  Task<> fetch_ahead(std::shared_ptr<grid::ImmutableFile> file, grid::StorageIndex si,
-                     grid::SegmentNo number);
+  bool has(const Segments::Key& key);
+  Task<Result<Segments::Data>> fetch(grid::ChkVerifyCap verify, grid::SegmentNo number);
+  Task<> fetch_ahead(grid::ChkVerifyCap verify, grid::SegmentNo number);
+  // Of each segment of a file; from the cache, or from the grid, which then reads near `offset`.
+  Task<Result<std::uint64_t>> segment_size(grid::ChkVerifyCap verify, std::uint64_t offset);
+  CachedDirectory::Memory memory_of(const Cap& cap);
+  Task<std::optional<grid::Listing>> remembered(Cap cap);
   Task<Result<const Bytes*>> mutable_contents(const Cap& cap);
   Task<Result<Bytes>> read_chk(grid::ChkCap chk, std::uint64_t offset, std::uint64_t size);
 
   asio::any_io_executor executor_;
   grid::Client& client_;
   Options options_;
+  std::unique_ptr<ReadCache> disk_;
   Segments segments_;
   std::map<std::string, std::shared_ptr<CachedDirectory>> directories_;  // by cap text
   std::map<grid::StorageIndex, MutableSnapshot> mutable_;

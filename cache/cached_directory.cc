@@ -7,6 +7,9 @@ namespace lafs::cache {
 
 namespace {
 
+// How long a reader who could be shown the old snapshot waits for the grid.
+constexpr auto patience = std::chrono::milliseconds(400);
+
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
@@ -24,37 +27,66 @@ struct CachedDirectory::Pending {
 
 CachedDirectory::CachedDirectory(asio::any_io_executor executor,
                                  std::shared_ptr<grid::Directory> on_grid, Probe probe,
-                                 Duration ttl)
+                                 Duration ttl, Memory memory)
     : executor_(executor),
       on_grid_(std::move(on_grid)),
       probe_(std::move(probe)),
+      memory_(std::move(memory)),
       ttl_(ttl),
       publishing_(executor),
+      updates_(executor),
       refreshed_(executor) {}
 
 Task<Result<>> CachedDirectory::refresh() {
-  while (refreshing_) co_await refreshed_.wait_shielded();
   if (snapshot_ && Clock::now() < fresh_until_) co_return Result<>{};
   // Our own publish brings a new snapshot with it; until then ours is as good as any.
   if (snapshot_ && !pending_.empty()) co_return Result<>{};
-  refreshing_ = true;
-  auto listing = co_await read_if_changed();
-  refreshing_ = false;
-  refreshed_.notify();
-  if (!listing) {
-    if (!snapshot_) co_return std::unexpected(std::move(listing).error());
-    log::warning("directory not refreshed, showing what was read before: " +
-                 listing.error().message());
-    fresh_until_ = Clock::now() + ttl_;
-    co_return Result<>{};
+  if (!updating_) {
+    updating_ = true;
+    updates_.spawn(update());
   }
-  // What we published meanwhile is newer than what we read.
-  if (*listing && (!snapshot_ || (*listing)->version >= snapshot_->version)) {
+  // Whoever has something to show does not wait for a grid that is slow or away; the answer counts
+  // when it comes.
+  auto deadline = TimePoint::max();
+  bool limited = false;
+  while (updating_) {
+    if (snapshot_ && !limited) {
+      limited = true;
+      deadline = Clock::now() + (away_ ? Duration::zero() : patience);
+    }
+    if (Clock::now() >= deadline) break;
+    co_await refreshed_.wait(deadline);
+    const bool stop = co_await stop_requested();
+    if (stop) co_return fail(Errc::cancelled, "reading a directory");
+  }
+  if (!snapshot_) co_return std::unexpected(update_error_);
+  co_return Result<>{};
+}
+
+Task<> CachedDirectory::update() {
+  if (!snapshot_ && memory_.load) {
+    auto remembered = co_await memory_.load();
+    if (remembered && !snapshot_) {
+      snapshot_ = kept_ = std::make_shared<const grid::Listing>(std::move(*remembered));
+      lay_over();
+      refreshed_.notify();
+    }
+  }
+  auto listing = co_await read_if_changed();
+  away_ = !listing;
+  if (!listing) {
+    update_error_ = std::move(listing).error();
+    if (snapshot_)
+      log::warning("directory not refreshed, showing what was read before: " +
+                   update_error_.message());
+  } else if (*listing && (!snapshot_ || (*listing)->version >= snapshot_->version)) {
+    // What we published meanwhile is newer than what we read.
     snapshot_ = std::move(*listing);
     lay_over();
   }
   fresh_until_ = Clock::now() + ttl_;
-  co_return Result<>{};
+  updating_ = false;
+  refreshed_.notify();
 }
 
 Task<Result<std::shared_ptr<const grid::Listing>>> CachedDirectory::read_if_changed() {
@@ -69,6 +101,10 @@ Task<Result<std::shared_ptr<const grid::Listing>>> CachedDirectory::read_if_chan
 }
 
 void CachedDirectory::lay_over() {
+  if (snapshot_ != kept_ && memory_.keep) {
+    kept_ = snapshot_;
+    memory_.keep(*snapshot_);
+  }
   ++generation_;
   overlay_.clear();
   const auto now = seconds_now();
@@ -188,6 +224,10 @@ Task<> CachedDirectory::publish() {
   }
 }
 
-Task<> CachedDirectory::close() { co_await publishing_.join(); }
+Task<> CachedDirectory::close() {
+  co_await publishing_.join();
+  updates_.cancel();
+  co_await updates_.join();
+}
 
 }  // namespace lafs::cache

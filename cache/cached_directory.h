@@ -28,14 +28,22 @@ class CachedDirectory {
   // Asks the grid for the newest version of a directory; nothing for one that cannot change.
   using Probe = std::function<Task<Result<grid::VersionId>>()>;
 
+  // Where snapshots are kept across restarts. `load` gives what was kept; `keep` is told each new
+  // one. Either may be empty.
+  struct Memory {
+    std::function<Task<std::optional<grid::Listing>>()> load;
+    std::function<void(const grid::Listing&)> keep;
+  };
+
   // `ttl`: how long a snapshot is believed without asking.
   CachedDirectory(asio::any_io_executor executor, std::shared_ptr<grid::Directory> on_grid,
-                  Probe probe, Duration ttl);
+                  Probe probe, Duration ttl, Memory memory = {});
 
   bool writable() const { return on_grid_->writable(); }
 
   // Reads the directory the first time, and asks for its version again after the TTL. When the grid
-  // is away and there is a snapshot, that is kept and the error is only logged.
+  // is away and there is a snapshot (also one of an earlier process), that is kept and the error is
+  // only logged; when the grid is slow, it is shown after a short wait, until the answer comes.
   Task<Result<>> refresh();
   // Forget how young the snapshot is.
   void expire() { fresh_until_ = TimePoint{}; }
@@ -52,13 +60,14 @@ class CachedDirectory {
   Task<Result<>> apply(std::vector<grid::Edit> edits);
 
   // Nothing is on its way, and nobody reads it just now.
-  bool idle() const { return pending_.empty() && !refreshing_ && !publishing_.running(); }
+  bool idle() const { return pending_.empty() && !updating_ && !publishing_.running(); }
   // Waits until nothing is on its way.
   Task<> close();
 
  private:
   struct Pending;
   Task<> publish();
+  Task<> update();
   // Null when the snapshot is still the newest.
   Task<Result<std::shared_ptr<const grid::Listing>>> read_if_changed();
   void lay_over();  // everything pending, over the present snapshot
@@ -67,10 +76,15 @@ class CachedDirectory {
   asio::any_io_executor executor_;
   std::shared_ptr<grid::Directory> on_grid_;
   Probe probe_;
+  Memory memory_;
+  std::shared_ptr<const grid::Listing> kept_;  // what memory_ was told last
   Duration ttl_;
   TaskGroup publishing_;
+  TaskGroup updates_;
   Signal refreshed_;
-  bool refreshing_ = false;
+  bool updating_ = false;
+  bool away_ = false;  // the last update failed
+  Error update_error_{Errc::closed, "directory"};
   std::shared_ptr<const grid::Listing> snapshot_;
   TimePoint fresh_until_{};
   std::list<std::shared_ptr<Pending>> pending_;

@@ -26,6 +26,8 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& path, const 
   if (!options.lasting) flags |= MDB_NOSYNC;
   if (const int e = mdb_env_open(out->env_, path.c_str(), flags, 0600))
     return lmdb_error(e, "open", path);
+  int dead = 0;
+  mdb_reader_check(out->env_, &dead);  // of processes that were killed
   // A file cut short would be a SIGBUS at its first use.
   MDB_envinfo info;
   struct stat facts;

@@ -24,8 +24,11 @@ Result<std::unique_ptr<Session>> Session::open(Io io, grid::NodeDir node) {
   std::unique_ptr<Session> out(new Session(io, std::move(node), std::move(servers)));
   out->client_ = std::make_unique<grid::Client>(io.executor, out->servers_.roster, io.pool,
                                                 std::move(options));
-  out->cached_ = std::make_unique<cache::CachedClient>(io.executor, *out->client_,
-                                                       cache::CachedClient::Options{});
+  cache::CachedClient::Options cached;
+  cached.disk = cache::ReadCache::Options{.directory = out->node_.private_path("cache").string(),
+                                          .node_secret = lease};
+  out->cached_ =
+      std::make_unique<cache::CachedClient>(io.executor, *out->client_, std::move(cached));
   return out;
 }
 

@@ -171,7 +171,7 @@ Task<Result<>> compare(std::string path, Acknowledged told, bool lost_power) {
 // Thousands of points with LAFS_CRASH_POINTS=0 (every one), some by default.
 std::uint64_t stride(std::uint64_t steps) {
   const char* wanted = std::getenv("LAFS_CRASH_POINTS");
-  const std::uint64_t points = wanted ? std::strtoull(wanted, nullptr, 10) : 40;
+  const std::uint64_t points = wanted ? std::strtoull(wanted, nullptr, 10) : 16;
   return points == 0 ? 1 : std::max<std::uint64_t>(1, steps / points);
 }
 
