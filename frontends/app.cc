@@ -18,6 +18,7 @@ int run_app(int argc, char** argv) {
   cli::add_storage_report_commands(commands);
   cli::add_grid_commands(commands);
   cli::add_bench_commands(commands);
+  cli::add_cache_commands(commands);
   return commands.run(argc, argv);
 }
 

@@ -60,5 +60,6 @@ void add_tree_commands(Commands& commands);            // ls, mkdir, rm, mv, sta
 void add_copy_commands(Commands& commands);            // cp
 void add_check_commands(Commands& commands);           // check, verify, repair
 void add_bench_commands(Commands& commands);           // bench cpu
+void add_cache_commands(Commands& commands);           // bench cache
 
 }  // namespace lafs::cli
