@@ -5,7 +5,7 @@ lafs_build_packages=(
   meson ninja-build pkg-config g++
   libboost1.81-dev libboost-json1.81-dev libboost-url1.81-dev
   libssl-dev libsodium-dev libisal-dev
-  libfuse3-dev fuse3 liblmdb-dev
+  libfuse3-dev fuse3 liblmdb-dev libssh-dev
   libcbor-dev libcli11-dev libfmt-dev libspdlog-dev libyaml-cpp-dev libinih-dev libutf8proc-dev
   catch2                                          # the tests are part of every build
   python3 git curl ca-certificates openssl rsync

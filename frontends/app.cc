@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "frontends/app.h"
 
+#include "frontends/accounts_command.h"
 #include "frontends/cli/commands.h"
 #include "frontends/mount_command.h"
+#include "frontends/sftp_command.h"
 
 namespace lafs {
 
@@ -14,6 +16,8 @@ int run_app(int argc, char** argv) {
   cli::add_copy_commands(commands);
   cli::add_check_commands(commands);
   add_mount_commands(commands);
+  add_sftp_commands(commands);
+  add_accounts_commands(commands);
   cli::add_storage_commands(commands);
   cli::add_storage_report_commands(commands);
   cli::add_grid_commands(commands);

@@ -11,7 +11,8 @@ namespace lafs::sftp {
 namespace {
 
 constexpr std::size_t in_max = 1024 * 1024;  // and one packet more
-constexpr std::size_t chunk = 64 * 1024;     // of a stream of bytes
+constexpr std::size_t complaints_max = 16 * 1024;
+constexpr std::size_t chunk = 64 * 1024;  // of a stream of bytes
 
 }  // namespace
 
@@ -82,6 +83,20 @@ Task<bool> Pipe::room_to_write(std::size_t bytes) {
 std::optional<Error> Pipe::problem() const {
   std::lock_guard lock(mutex_);
   return problem_;
+}
+
+void Pipe::complain(std::string_view text) {
+  {
+    std::lock_guard lock(mutex_);
+    if (complaints_.size() + text.size() > complaints_max) return;
+    complaints_ += text;
+  }
+  wake_();
+}
+
+std::string Pipe::take_complaints() {
+  std::lock_guard lock(mutex_);
+  return std::exchange(complaints_, {});
 }
 
 void Pipe::finish(int status) {

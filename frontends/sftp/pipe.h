@@ -37,6 +37,8 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   Task<bool> room_to_write(std::size_t bytes);
   // Why read() ended, when it was no orderly end.
   std::optional<Error> problem() const;
+  // For people: goes out beside the stream (standard error), a few lines at most.
+  void complain(std::string_view text);
   // After what is queued the stream ends with this status. Nothing is written after it.
   void finish(int status);
   // Tells the mover to cut the stream now.
@@ -55,6 +57,7 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
     Bytes head, body;
   };
   bool take(std::vector<Piece>& out);
+  std::string take_complaints();
   // Says how much of what was taken has been sent.
   void sent(std::size_t bytes);
   std::optional<int> finished() const;  // once all has been taken
@@ -85,6 +88,7 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   std::vector<Piece> out_;
   std::size_t out_bytes_ = 0;  // queued, or taken and not yet sent
   std::optional<int> status_;
+  std::string complaints_;
 };
 
 }  // namespace lafs::sftp

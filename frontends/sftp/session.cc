@@ -16,7 +16,7 @@ Session::Session(asio::any_io_executor executor, Pool& pool, fs::Filesystem& fil
       pipe_(std::move(pipe)),
       options_(std::move(options)),
       answered_(executor),
-      reading_(executor, options_.reply_bytes),
+      read_(executor),
       running_(executor) {}
 
 Session::~Session() = default;
@@ -57,7 +57,13 @@ Task<> Session::take(Bytes packet) {
   }
   request_bytes_ += size;
   const auto [ticket, now] = turns_.add(claim_of(request));
-  Waiting waiting{std::move(request), size};
+  Waiting waiting{.request = std::move(request), .bytes = size};
+  if (waiting.request.op == Op::read || waiting.request.op == Op::write) {
+    if (const auto open = open_.find(waiting.request.handle); open != open_.end()) {
+      waiting.line = open->second->line;
+      waiting.place = waiting.line->places.emplace_back(std::make_shared<Line::Place>());
+    }
+  }
   if (now) {
     running_.spawn(answer(ticket, std::move(waiting)));
   } else {
@@ -66,8 +72,8 @@ Task<> Session::take(Bytes packet) {
 }
 
 Task<> Session::answer(Turns::Ticket ticket, Waiting waiting) {
-  auto reply = co_await reply_to(waiting.request);
-  if (!reply.empty()) pipe_->write(std::move(reply));
+  auto reply = co_await reply_to(waiting);
+  send(waiting, std::move(reply));
   request_bytes_ -= waiting.bytes;
   for (const auto next : turns_.done(ticket)) {
     auto found = waiting_.extract(next);
@@ -76,11 +82,30 @@ Task<> Session::answer(Turns::Ticket ticket, Waiting waiting) {
   answered_.notify();
 }
 
+// What is ready and at the head of its line goes out.
+void Session::send(Waiting& waiting, Bytes reply) {
+  if (!waiting.line) {
+    pipe_->write(std::move(reply));
+    return;
+  }
+  waiting.place->head = std::move(reply);
+  waiting.place->ready = true;
+  auto& places = waiting.line->places;
+  while (!places.empty() && places.front()->ready) {
+    auto& place = *places.front();
+    pipe_->write(std::move(place.head), std::move(place.body));
+    reading_bytes_ -= place.reserved;
+    places.pop_front();
+  }
+  read_.notify();
+}
+
 // A bug costs one request.
-Task<Bytes> Session::reply_to(Request& request) {
+Task<Bytes> Session::reply_to(Waiting& waiting) {
+  auto& request = waiting.request;
   std::string bug;
   try {
-    auto done = co_await perform(request);
+    auto done = co_await perform(waiting);
     if (done) co_return std::move(*done);
     co_return error_packet(request.id, done.error());
   } catch (const std::exception& error) {
@@ -171,14 +196,15 @@ Claim Session::claim_of(const Request& request) const {
   return claim;
 }
 
-Task<Result<Bytes>> Session::perform(Request& request) {
+Task<Result<Bytes>> Session::perform(Waiting& waiting) {
+  auto& request = waiting.request;
   switch (request.op) {
     case Op::open:
       co_return co_await open(request);
     case Op::close:
       co_return co_await close(request);
     case Op::read:
-      co_return co_await read(request);
+      co_return co_await read(waiting);
     case Op::write:
       co_return co_await write(request);
     case Op::lstat:

@@ -5,6 +5,7 @@
 // may run side by side. Memory is bounded: by the requests that are taken in, the bytes they carry,
 // and the bytes of replies that wait to be sent. I/O thread only.
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -41,8 +42,20 @@ class Session {
   Task<> run();
 
   std::size_t open_handles() const { return open_.size(); }
+  std::size_t outstanding() const { return turns_.outstanding(); }
 
  private:
+  // The replies to READ and WRITE of one handle leave in the order of the requests, in whatever
+  // order they get ready: OpenSSH's client (9.0 to 9.2 at least) cuts a file short whose data it
+  // got out of order.
+  struct Line {
+    struct Place {
+      bool ready = false;
+      Bytes head, body;
+      std::size_t reserved = 0;  // of reading_bytes_
+    };
+    std::deque<std::shared_ptr<Place>> places;
+  };
   // A file or directory that the client has open.
   struct Open {
     fs::HandleId id;
@@ -52,17 +65,21 @@ class Session {
     bool directory = false;
     std::uint64_t after = 0;  // directories: where the listing goes on
     bool begun = false;
+    std::shared_ptr<Line> line = std::make_shared<Line>();
   };
   struct Waiting {
     Request request;
-    std::size_t bytes;
+    std::size_t bytes = 0;
+    std::shared_ptr<Line> line = nullptr;  // of its handle, for READ and WRITE
+    std::shared_ptr<Line::Place> place = nullptr;
   };
 
   Claim claim_of(const Request& request) const;
   Task<> take(Bytes packet);
   Task<> answer(Turns::Ticket ticket, Waiting waiting);
-  Task<Bytes> reply_to(Request& request);
-  Task<Result<Bytes>> perform(Request& request);
+  Task<Bytes> reply_to(Waiting& waiting);
+  Task<Result<Bytes>> perform(Waiting& waiting);
+  void send(Waiting& waiting, Bytes reply);
   Task<> close_all();
 
   Result<Open*> find(std::uint64_t handle, bool directory = false);
@@ -73,7 +90,7 @@ class Session {
   // session_files.cc
   Task<Result<Bytes>> open(Request& request);
   Task<Result<Bytes>> close(Request& request);
-  Task<Result<Bytes>> read(Request& request);
+  Task<Result<Bytes>> read(Waiting& waiting);
   Task<Result<Bytes>> write(Request& request);
   Task<Result<Bytes>> opendir(Request& request);
   Task<Result<Bytes>> readdir(Request& request);
@@ -112,7 +129,8 @@ class Session {
   std::unordered_map<Turns::Ticket, Waiting> waiting_;  // for their turn
   std::size_t request_bytes_ = 0;
   Signal answered_;
-  Limiter reading_;  // bytes of data
+  std::size_t reading_bytes_ = 0;  // of data on its way to the pipe
+  Signal read_;
   TaskGroup running_;
 
   std::unordered_map<std::uint64_t, std::unique_ptr<Open>> open_;

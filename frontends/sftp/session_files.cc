@@ -80,19 +80,28 @@ Task<Result<Bytes>> Session::close(Request& request) {
   co_return status_packet(request.id, Status::ok, "");
 }
 
-Task<Result<Bytes>> Session::read(Request& request) {
+Task<Result<Bytes>> Session::read(Waiting& waiting) {
+  const auto& request = waiting.request;
   CO_TRY(open, find(request.handle));
   if (!open->flags.read) co_return fail(Errc::access_denied, "not open for reading");
   const auto size = static_cast<std::uint32_t>(std::min<std::uint64_t>(request.length, data_max));
-  // Nothing is read before there is room for it here and on the way out.
+  // Nothing is read before there is room for it here and on the way out. The one that the others of
+  // its line wait for needs none, or all would wait for ever.
   const bool room = co_await pipe_->room_to_write(options_.reply_bytes);
   if (!room) co_return fail(Errc::closed);
-  auto permit = co_await reading_.acquire(size);
+  while (reading_bytes_ + size > options_.reply_bytes &&
+         waiting.line->places.front() != waiting.place) {
+    co_await read_.wait();
+    const bool stop = co_await stop_requested();
+    if (stop) co_return fail(Errc::cancelled);
+  }
+  waiting.place->reserved = size;
+  reading_bytes_ += size;
   CO_TRY(data, co_await files_.read(open->id, request.offset, size));
   if (data.empty() && size > 0) co_return status_packet(request.id, Status::eof, "");
   auto head = data_head(request.id, static_cast<std::uint32_t>(data.size()));
-  pipe_->write(std::move(head), std::move(data));
-  co_return Bytes{};  // answered
+  waiting.place->body = std::move(data);
+  co_return head;
 }
 
 Task<Result<Bytes>> Session::write(Request& request) {
