@@ -176,7 +176,7 @@ Task<Result<>> CachedDirectory::apply(std::vector<grid::Edit> edits) {
   ++generation_;
   const auto now = seconds_now();
   for (const auto& edit : pending->edits) lay_over(edit, now);
-  if (idle) publishing_.spawn(publish());
+  if (idle) publishing_.spawn(publish_pending());
   // Shielded: whoever gave up waiting has still changed the directory.
   while (!pending->outcome) co_await pending->settled.wait_shielded();
   co_return *pending->outcome;
@@ -192,7 +192,7 @@ bool fault_of_one_edit(Errc code) {
 
 }  // namespace
 
-Task<> CachedDirectory::publish() {
+Task<> CachedDirectory::publish_pending() {
   std::size_t limit = SIZE_MAX;  // how many apply() calls go out together
   while (!pending_.empty()) {
     std::vector<std::shared_ptr<Pending>> batch;
@@ -222,6 +222,31 @@ Task<> CachedDirectory::publish() {
       pending->settled.notify();
     }
   }
+}
+
+Task<Result<std::vector<grid::Conflict>>> CachedDirectory::publish(std::vector<grid::Edit> edits,
+                                                                   grid::EditOptions options) {
+  auto edited = co_await on_grid_->edit(std::move(edits), std::move(options));
+  if (!edited) {
+    fresh_until_ = TimePoint{};
+    co_return std::unexpected(std::move(edited).error());
+  }
+  snapshot_ = std::make_shared<const grid::Listing>(std::move(edited->listing));
+  fresh_until_ = Clock::now() + ttl_;
+  lay_over();
+  co_return std::move(edited->conflicts);
+}
+
+void CachedDirectory::assume(const grid::Cap& cap, const std::vector<Child>& children) {
+  if (snapshot_) return;
+  grid::TableKind kind;
+  if (const auto* writable = cap.as<grid::MutableWriteCap>()) kind.write_key = writable->write_key;
+  grid::Entries entries(kind);
+  for (const auto& child : children)
+    entries.set(child.name, grid::ChildCaps::of(child.cap, child.read_cap), child.metadata);
+  snapshot_ = std::make_shared<const grid::Listing>(grid::VersionId{}, entries.packed());
+  fresh_until_ = Clock::now() + ttl_;
+  lay_over();
 }
 
 Task<> CachedDirectory::close() {

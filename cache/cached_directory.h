@@ -40,6 +40,7 @@ class CachedDirectory {
                   Probe probe, Duration ttl, Memory memory = {});
 
   bool writable() const { return on_grid_->writable(); }
+  bool was_read() const { return snapshot_ != nullptr; }
 
   // Reads the directory the first time, and asks for its version again after the TTL. When the grid
   // is away and there is a snapshot (also one of an earlier process), that is kept and the error is
@@ -59,6 +60,13 @@ class CachedDirectory {
   // (or taken back). Errors as grid::Directory::edit().
   Task<Result<>> apply(std::vector<grid::Edit> edits);
 
+  // The write path: all edits in one publish; where they met other writers' is the result. Nothing
+  // is laid over the view meanwhile, their owner does that.
+  Task<Result<std::vector<grid::Conflict>>> publish(std::vector<grid::Edit> edits,
+                                                    grid::EditOptions options);
+  // We have just made it with these children, and nobody needs to be asked.
+  void assume(const grid::Cap& cap, const std::vector<Child>& children);
+
   // Nothing is on its way, and nobody reads it just now.
   bool idle() const { return pending_.empty() && !updating_ && !publishing_.running(); }
   // Waits until nothing is on its way.
@@ -66,7 +74,7 @@ class CachedDirectory {
 
  private:
   struct Pending;
-  Task<> publish();
+  Task<> publish_pending();
   Task<> update();
   // Null when the snapshot is still the newest.
   Task<Result<std::shared_ptr<const grid::Listing>>> read_if_changed();

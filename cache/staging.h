@@ -63,6 +63,8 @@ class StagedFile {
 
   // Makes a range read as zeros without holding it (a punched hole).
   Result<> zero(std::uint64_t offset, std::uint64_t length);
+  // All of it is now in the content that missing bytes come from as well.
+  void rebase() { inherited_size_ = size_; }
   // Gives back the disk's space of what is not local. After the record of the truncation that made
   // it so is synced: a crash before that needs the old bytes.
   Result<> trim();

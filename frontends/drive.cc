@@ -15,6 +15,27 @@ namespace {
 constexpr std::size_t spare_keys = 8;  // for directories to come
 }  // namespace
 
+// The node directory's write path, which only one process can have.
+Result<> Drive::start() {
+  if (write_back_) return {};
+  const auto& node = session_.node();
+  cache::WriteBack::Options options;
+  options.directory = node.path() / "private" / "drive";
+  TRY(secret, node.lease_secret());
+  options.node_secret = secret;
+  char host[256] = {};
+  if (::gethostname(host, sizeof host - 1) == 0) options.host = host;
+  disk_ = cache::Disk::from_environment();
+  auto opened =
+      cache::WriteBack::open(session_.io().executor, session_.cached(), *disk_, std::move(options));
+  if (!opened && opened.error().code == Errc::busy)
+    return fail(Errc::busy, "another lafs serves files of the node directory " +
+                                node.path().string() + "; only one can (mount, serve)");
+  if (!opened) return std::unexpected(std::move(opened).error());
+  write_back_ = std::move(*opened);
+  return {};
+}
+
 Drive::~Drive() { assert(filesystems_.empty() && "close() a Drive before it ends"); }
 
 Task<Result<std::shared_ptr<fs::View>>> Drive::root(std::string place, RootOptions options) {
@@ -27,14 +48,13 @@ Task<Result<std::shared_ptr<fs::View>>> Drive::root(std::string place, RootOptio
 
   const auto cap = root.cap->text();
   if (!filesystems_.contains(cap)) {
+    CO_TRY_DO(start());
     fs::GridFs::Options fs_options;
-    fs_options.staging_directory = session_.node().path() / "private" / "staging";
-    CO_TRY_DO(grid::make_directory(fs_options.staging_directory, 0700));
     fs_options.uid = options.uid.value_or(::getuid());
     fs_options.gid = options.gid.value_or(::getgid());
     session_.client().keep_spare_keys(spare_keys);
-    filesystems_[cap] = std::make_shared<fs::GridFs>(session_.io().executor, session_.cached(),
-                                                     *root.cap, std::move(fs_options));
+    filesystems_[cap] = std::make_shared<fs::GridFs>(session_.cached(), *write_back_, *root.cap,
+                                                     std::move(fs_options));
   }
   co_return std::make_shared<fs::View>(filesystems_[cap], options.view);
 }
@@ -46,6 +66,11 @@ Task<Result<>> Drive::close() {
     if (!closed) worst = std::move(closed);
   }
   filesystems_.clear();
+  if (write_back_) {
+    auto closed = co_await write_back_->close();
+    if (!closed) worst = std::move(closed);
+    write_back_.reset();
+  }
   co_return worst;
 }
 

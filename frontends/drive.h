@@ -15,6 +15,7 @@
 #include <memory>
 #include <string>
 
+#include "cache/write_back.h"
 #include "frontends/cli/session.h"
 #include "frontends/fs/view.h"
 
@@ -42,12 +43,20 @@ class Drive {
   // write shows itself read-only. not_directory, not_found, and the grid's own errors.
   Task<Result<std::shared_ptr<fs::View>>> root(std::string place, RootOptions options);
 
-  // Brings everything that was acknowledged to the grid, then lets go. Once, when no frontend uses
-  // its view any more.
+  // What is on its way to the grid: reports, flush. Null while there is no root.
+  cache::WriteBack* write_back() { return write_back_.get(); }
+
+  // Brings everything that was acknowledged to the grid, then lets go; says what could not be
+  // stored yet, which the next drive of this node directory goes on with. Once, when no frontend
+  // uses its view any more.
   Task<Result<>> close();
 
  private:
   cli::Session& session_;
+  Result<> start();
+
+  std::unique_ptr<cache::Disk> disk_;
+  std::unique_ptr<cache::WriteBack> write_back_;                        // once there is a root
   std::map<std::string, std::shared_ptr<fs::Filesystem>> filesystems_;  // by the root's cap
 };
 

@@ -5,6 +5,16 @@
 
 namespace lafs::fs {
 
+namespace {
+
+// Only a literal can say where it points without asking anybody.
+cache::PosixFacts::Kind kind_fact(const cache::Child& child, cache::PosixFacts::Kind said) {
+  using Stored = cache::PosixFacts::Kind;
+  return said == Stored::symlink && !child.cap.is_literal() ? Stored::file : said;
+}
+
+}  // namespace
+
 timespec wall_clock_now() {
   timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
@@ -13,13 +23,16 @@ timespec wall_clock_now() {
 
 Kind kind_of(const cache::Child& child) {
   if (child.cap.is_directory()) return Kind::directory;
+  return shown_kind(kind_fact(child, child.metadata.posix().kind));
+}
+
+Kind shown_kind(cache::PosixFacts::Kind kind) {
   using Stored = cache::PosixFacts::Kind;
-  switch (child.metadata.posix().kind) {
+  switch (kind) {
     case Stored::file:
       return Kind::file;
-    // Only a literal can say where it points without asking anybody.
     case Stored::symlink:
-      return child.cap.is_literal() ? Kind::symlink : Kind::file;
+      return Kind::symlink;
     case Stored::fifo:
       return Kind::fifo;
     case Stored::socket:
@@ -46,6 +59,7 @@ cache::PosixFacts::Kind stored_kind(Kind kind) {
 
 cache::PosixFacts facts_of(const cache::Child& child) {
   auto facts = child.metadata.posix();
+  facts.kind = kind_fact(child, facts.kind);
   const auto seconds = child.metadata.link_modified();
   // Anybody can write these numbers: what does not fit a time is no time.
   if (seconds && std::isfinite(*seconds) && std::fabs(*seconds) < 1e15) {
@@ -56,6 +70,13 @@ cache::PosixFacts facts_of(const cache::Child& child) {
     if (!facts.ctime) facts.ctime = linked;
   }
   return facts;
+}
+
+cache::Metadata others_metadata(const cache::Child& child) {
+  auto out = child.metadata;
+  grid::erase(out.object(), "lafs");
+  grid::erase(out.object(), "tahoe");
+  return out;
 }
 
 std::uint64_t size_of(const cache::Cap& cap) { return cap.size().value_or(0); }

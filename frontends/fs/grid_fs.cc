@@ -5,7 +5,6 @@
 #include "frontends/fs/grid_fs.h"
 
 #include "frontends/fs/facts.h"
-#include "grid/base/log.h"
 
 namespace lafs::fs {
 
@@ -15,54 +14,23 @@ constexpr std::size_t largest_xattr = 65536;     // of one value: what Linux all
 constexpr std::size_t most_xattr_bytes = 65536;  // of all of one entry: they live in the directory
 }  // namespace
 
-GridFs::GridFs(asio::any_io_executor executor, cache::CachedClient& client, cache::Cap root,
+GridFs::GridFs(cache::CachedClient& client, cache::WriteBack& write_back, cache::Cap root,
                Options options)
-    : executor_(executor),
-      client_(client),
+    : client_(client),
+      write_back_(write_back),
       options_(std::move(options)),
-      stored_(executor),
-      closing_now_(executor),
-      background_(executor) {
-  nodes_.root().cap = std::move(root);
-  background_.spawn(keep_trying());
+      nodes_(write_back, root) {
+  write_back_.listen(this, [this](auto directory, const auto& from, auto& inode) {
+    renamed_by_merge(directory, from, inode);
+  });
 }
 
-GridFs::~GridFs() = default;
+GridFs::~GridFs() { write_back_.unlisten(this); }
 
 Task<Result<>> GridFs::close() {
   closing_ = true;
-  closing_now_.notify();
-  co_await background_.join();
-  Result<> worst;
-  std::size_t lost = 0;
-  for (auto* node : nodes_.dirty_nodes()) {
-    auto pin = nodes_.pin(*node);
-    auto done = co_await store(*pin);
-    if (done) continue;
-    ++lost;
-    worst = annotate(std::move(done).error(), pin->name);
-  }
-  if (lost == 0) co_return Result<>{};
-  co_return annotate(std::move(worst).error(),
-                     std::to_string(lost) + " files could not be stored, for example");
-}
-
-// What a failed store() left behind is tried again until it succeeds.
-Task<> GridFs::keep_trying() {
-  while (!closing_) {
-    co_await closing_now_.wait(Clock::now() + options_.retry_every);
-    const bool stop = co_await stop_requested();
-    if (stop) co_return;
-    if (closing_) break;
-    std::vector<NodeTable::Pin> again;
-    for (auto* node : nodes_.dirty_nodes())
-      if (node->stuck) again.push_back(nodes_.pin(*node));
-    for (auto& node : again) {
-      if (closing_) break;
-      auto done = co_await store(*node);
-      if (!done) log::warning("still not stored: " + node->name + ": " + done.error().message());
-    }
-  }
+  using enum cache::WriteBack::OnError;
+  co_return co_await write_back_.flush(nodes_.root().inode->number, TimePoint::max(), give_up);
 }
 
 Task<Result<SpaceInfo>> GridFs::space() {
@@ -85,18 +53,14 @@ Task<Result<SpaceInfo>> GridFs::space() {
 
 namespace {
 
-// Facts about a node that lafs itself shows; nothing when `name` is not one of them.
-std::optional<std::string> shown_fact(const Node& node, const std::string& name) {
-  if (name == "user.lafs.state") {
-    if (node.stuck) return "stuck: " + node.stuck->message();
-    if (node.storing) return "uploading";
-    return node.dirty() ? "dirty" : "clean";
-  }
-  if (!node.cap || !node.on_grid) return std::nullopt;
+// What of the caps that the grid has of a node is shown under `name`; nothing when it is not one
+// of them, or there is no such cap.
+std::optional<std::string> shown_cap(const Node& node, const std::string& name) {
+  if (!node.inode->cap) return std::nullopt;
   std::optional<cache::Cap> cap;
-  if (name == "user.lafs.cap") cap = node.cap;
-  if (name == "user.lafs.readcap") cap = node.cap->read_only();
-  if (name == "user.lafs.verifycap") cap = node.cap->verifier();
+  if (name == "user.lafs.cap") cap = node.inode->cap;
+  if (name == "user.lafs.readcap") cap = node.inode->cap->read_only();
+  if (name == "user.lafs.verifycap") cap = node.inode->cap->verifier();
   if (!cap) return std::nullopt;
   return cap->text();
 }
@@ -105,18 +69,20 @@ std::optional<std::string> shown_fact(const Node& node, const std::string& name)
 
 Task<Result<Bytes>> GridFs::xattr(NodeId id, std::string name) {
   CO_TRY(node, nodes_.pin(id));
-  if (auto fact = shown_fact(*node, name)) co_return to_bytes(*fact);
-  auto it = node->facts.xattrs.find(name);
-  if (it == node->facts.xattrs.end()) co_return fail(Errc::no_attribute, name);
+  if (name == "user.lafs.state") co_return to_bytes(write_back_.state_of(*node->inode));
+  if (auto cap = shown_cap(*node, name)) co_return to_bytes(*cap);
+  const auto& xattrs = node->inode->facts.xattrs;
+  auto it = xattrs.find(name);
+  if (it == xattrs.end()) co_return fail(Errc::no_attribute, name);
   co_return it->second;
 }
 
 Task<Result<std::vector<std::string>>> GridFs::xattr_names(NodeId id) {
   CO_TRY(node, nodes_.pin(id));
-  // The facts of shown_fact() are answered when asked for by name, and not listed: what copies
+  // What lafs itself shows is answered when asked for by name, and not listed: what copies
   // attributes would try to set them.
   std::vector<std::string> out;
-  for (const auto& [name, value] : node->facts.xattrs) out.push_back(name);
+  for (const auto& [name, value] : node->inode->facts.xattrs) out.push_back(name);
   co_return out;
 }
 
@@ -125,9 +91,10 @@ Task<Result<>> GridFs::set_xattr(NodeId id, std::string name, Bytes value, Xattr
   CO_TRY(node, nodes_.pin(id));
   if (!name.starts_with("user.")) co_return fail(Errc::unsupported, name);
   if (name.starts_with("user.lafs.")) co_return fail(Errc::not_permitted, name);
-  if (node->kind != Kind::file && node->kind != Kind::directory)
+  if (node->kind() != Kind::file && node->kind() != Kind::directory)
     co_return fail(Errc::not_permitted, name);
-  auto& xattrs = node->facts.xattrs;
+  auto facts = node->inode->facts;
+  auto& xattrs = facts.xattrs;
   const bool there = xattrs.contains(name);
   if (mode == XattrMode::create && there) co_return fail(Errc::exists, name);
   if (mode == XattrMode::replace && !there) co_return fail(Errc::no_attribute, name);
@@ -137,29 +104,17 @@ Task<Result<>> GridFs::set_xattr(NodeId id, std::string name, Bytes value, Xattr
   if (value.size() > largest_xattr) co_return fail(Errc::too_large, name);
   if (total > most_xattr_bytes) co_return fail(Errc::no_space, name);
   xattrs[name] = std::move(value);
-  co_return co_await facts_were_changed(*node);
+  facts.ctime = wall_clock_now();
+  co_return change_facts(*node, std::move(facts));
 }
 
 Task<Result<>> GridFs::remove_xattr(NodeId id, std::string name) {
   CO_TRY_DO(check_writable());
   CO_TRY(node, nodes_.pin(id));
-  if (!node->facts.xattrs.erase(name)) co_return fail(Errc::no_attribute, name);
-  co_return co_await facts_were_changed(*node);
-}
-
-Task<Result<>> GridFs::facts_were_changed(Node& node) {
-  // The root has no entry anywhere that could keep them: they last as long as the mount.
-  if (node.id == root_node) co_return Result<>{};
-  node.facts.ctime = wall_clock_now();
-  node.facts_changed = true;
-  // With a file that is open and not on the grid yet they travel with its content.
-  if (node.kind == Kind::file && node.opens > 0 && (node.content_changed() || !node.on_grid))
-    co_return Result<>{};
-  if (!node.parent) {  // no name: nothing to store it under
-    node.facts_changed = false;
-    co_return Result<>{};
-  }
-  co_return co_await store(node);
+  auto facts = node->inode->facts;
+  if (!facts.xattrs.erase(name)) co_return fail(Errc::no_attribute, name);
+  facts.ctime = wall_clock_now();
+  co_return change_facts(*node, std::move(facts));
 }
 
 }  // namespace lafs::fs

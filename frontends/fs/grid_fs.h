@@ -4,15 +4,15 @@
 // The filesystem on a grid: a directory cap is the root; every name is an entry of a dirnode, every
 // file a capability, and what POSIX knows beyond that is metadata of the entry (facts.h).
 //
-// Writes go to a staging file on the local disk. flush() and fsync() wait until the content is on
-// enough servers and its entry in the directory; so do changes of names and attributes. A new
-// file's name reaches the grid with its first flush. What cannot be stored is kept, shown as
-// `user.lafs.state`, and tried again until it succeeds or the filesystem is closed.
+// Changes never wait for the grid: they are in the write path's journal when a call returns
+// (cache/write_back.h), which brings them to the grid afterwards. What people see is the grid's
+// snapshot of a directory with what is pending laid over it. fsync() waits until what was written
+// cannot be lost by this machine, with Durability::grid until it is on enough servers.
 
 #include <map>
 #include <string>
 
-#include "cache/cached_client.h"
+#include "cache/write_back.h"
 #include "frontends/fs/filesystem.h"
 #include "frontends/fs/node_table.h"
 
@@ -20,16 +20,21 @@ namespace lafs::fs {
 
 class GridFs : public Filesystem {
  public:
+  // What a successful close means; fsync is at least `local`.
+  enum class Durability : std::uint8_t {
+    journal,  // no crash of this process takes it
+    local,    // nor a loss of power (sync=close)
+    grid,     // nor the loss of this machine
+  };
   struct Options {
-    std::string staging_directory;   // exists, private to us
     std::uint32_t uid = 0, gid = 0;  // owner of what says nothing about its owner
     std::uint32_t file_mode = 0644, directory_mode = 0755;  // likewise
     bool read_only = false;
-    Duration retry_every = std::chrono::seconds(10);  // how long a store that failed waits
+    Durability close = Durability::journal, fsync = Durability::local;
   };
 
-  // `root`: a directory cap. `client` outlives this.
-  GridFs(asio::any_io_executor executor, cache::CachedClient& client, cache::Cap root,
+  // `root`: a directory cap. `client` and `write_back` outlive this.
+  GridFs(cache::CachedClient& client, cache::WriteBack& write_back, cache::Cap root,
          Options options);
   ~GridFs() override;
 
@@ -96,45 +101,50 @@ class GridFs : public Filesystem {
   };
 
   // --- names (grid_fs_names.cc)
-  // The directory behind a node, brought up to date.
+  // The snapshot of a directory, brought up to date; null for one that the grid does not have yet.
   Task<Result<cache::CachedDirectory*>> directory_of(Node& node);
+  // Likewise for a change: any snapshot is good enough, since changes are merged when they are
+  // published.
   Task<Result<cache::CachedDirectory*>> writable_directory_of(Node& node);
-  // The living node for a name of an up-to-date directory, made from the entry when needed.
-  // not_found when there is neither.
-  Result<Node*> node_at(Node& parent, const cache::CachedDirectory& directory,
+  Task<Result<>> open_directory_of(Node& node);
+  // The node for a name, made from the entry when needed. not_found when there is none.
+  Result<Node*> node_at(Node& parent, const cache::CachedDirectory* directory,
                         const std::string& name);
-  // Makes what the entry says true of the node, unless we have changes of our own.
+  Node& node_for(Node& parent, cache::InodePtr inode);
+  // Makes what the grid's entry says true of the node, unless we have changes of our own.
   void adopt(Node& node, const cache::Child& child);
-  static grid::Edit set_edit(const Node& node, const std::string& name);
-  static grid::Edit facts_edit(const Node& node);
-  Task<Result<Attributes>> add_entry(NodeId parent, std::string name, Kind kind, cache::Cap cap,
-                                     std::uint32_t mode, Caller caller);
+  // What the snapshot has under the node's name.
+  std::optional<cache::Cap> base_of(const Node& node) const;
+  static std::optional<cache::Cap> base_at(const Node& parent, const std::string& name);
+  // A new inode with a name, not yet committed.
+  cache::InodePtr new_inode(Node& parent, const std::string& name, Kind kind, std::uint32_t mode,
+                            Caller caller);
+  Result<Node*> add(Node& parent, cache::InodePtr inode);
+  Task<Result<Attributes>> add_entry(NodeId parent, std::string name, Kind kind,
+                                     std::optional<cache::Cap> cap, std::uint32_t mode,
+                                     Caller caller);
   Task<Result<>> check_replaceable(Node& source, Node& target);
   Task<Result<>> check_empty(Node& node);
-  Task<Result<>> exchange(Node& a, Node& b);
-  Task<Result<>> remove_entry(Node& parent, Node& node);
+  Result<> exchange(Node& a, Node& b);
+  Result<> remove_entry(Node& parent, Node& node);
+  void lose_name(Node& node);
   Result<> check_writable() const;
   void touch_directory(Node& node);
-  void own(Node& node, const Node& parent, std::uint32_t mode, Caller caller) const;
+  Result<> change_facts(Node& node, cache::PosixFacts facts);
+  void renamed_by_merge(cache::InodeNo directory, const std::string& from, cache::Inode& inode);
 
   // --- files (grid_fs_files.cc)
   Result<OpenFile*> file(HandleId handle);
   Attributes attributes_of(const Node& node) const;
-  // Makes sure that `node.size` is right: mutable files have to be asked.
+  // Makes sure that the size is right: mutable files have to be asked.
   Task<Result<>> learn_size(Node& node);
-  Task<Result<>> stage(Node& node);
   Task<Result<>> set_size(Node& node, std::uint64_t size);
   Task<Result<Bytes>> read_node(Node& node, std::uint64_t offset, std::uint64_t size);
-  // Brings content and entry of a node to the grid. One at a time for each node.
-  Task<Result<>> store(Node& node);
-  Task<Result<>> store_now(Node& node);
-  Task<Result<>> facts_were_changed(Node& node);
-  Task<Result<cache::Cap>> upload(Node& node);
   Opened opened(Node& node, OpenFlags flags);
-  Task<> keep_trying();
+  Task<Result<>> settle(Node& node, Durability durability);
 
-  asio::any_io_executor executor_;
   cache::CachedClient& client_;
+  cache::WriteBack& write_back_;
   Options options_;
   LockTable locks_;
   Observers observers_;
@@ -142,10 +152,7 @@ class GridFs : public Filesystem {
   std::uint64_t next_handle_ = 1;
   std::map<HandleId, OpenFile> files_;
   std::map<HandleId, OpenDirectory> directories_;
-  Signal stored_;  // some store() ended
-  Signal closing_now_;
   bool closing_ = false;
-  TaskGroup background_;
   std::optional<SpaceInfo> space_;
   TimePoint space_until_{};
 };

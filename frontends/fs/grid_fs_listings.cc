@@ -2,6 +2,8 @@
 
 // GridFs: listing directories.
 
+#include <algorithm>
+
 #include "frontends/fs/facts.h"
 #include "frontends/fs/grid_fs.h"
 
@@ -26,14 +28,24 @@ Task<Result<std::vector<DirectoryEntry>>> GridFs::read_directory(HandleId handle
   it = directories_.find(handle);
   if (it == directories_.end()) co_return fail(Errc::bad_handle, "directory handle");
   auto& entries = it->second.entries;
+  const auto number = parent->inode->number;
+  const auto& tree = write_back_.tree();
   if (after == 0) {
     entries.clear();
-    for (auto& child : directory->children()) {
-      auto name = child.name;
-      if (check_name(name)) entries.emplace_back(std::move(name), std::move(child));
+    if (directory) {
+      for (auto& child : directory->children()) {
+        auto name = child.name;
+        const auto* pending = tree.pending(number, name);
+        if (pending && !pending->facts_only) continue;  // below
+        if (check_name(name)) entries.emplace_back(std::move(name), std::move(child));
+      }
     }
-    for (auto& [name, node] : parent->children)
-      if (!node->on_grid && !directory->find(name)) entries.emplace_back(name, std::nullopt);
+    const auto grid_names = static_cast<std::ptrdiff_t>(entries.size());
+    if (const auto* names = tree.pending_in(number))
+      for (const auto& [name, pending] : *names)
+        if (pending.node && !pending.facts_only) entries.emplace_back(name, std::nullopt);
+    std::inplace_merge(entries.begin(), entries.begin() + grid_names, entries.end(),
+                       [](const auto& a, const auto& b) { return a.first < b.first; });
   }
   std::vector<DirectoryEntry> out;
   for (auto i = after; i < entries.size() && out.size() < max; ++i) {
@@ -42,16 +54,17 @@ Task<Result<std::vector<DirectoryEntry>>> GridFs::read_directory(HandleId handle
     entry.name = name;
     entry.cookie = i + 1;
     auto living = parent->children.find(name);
-    if (living == parent->children.end() && !reference && child) {
+    if (living == parent->children.end() && !reference && child && !tree.pending(number, name)) {
       // Only a number is needed: no node is made for it.
       Node shown;
-      shown.kind = kind_of(*child);
-      shown.id = nodes_.id_for(*parent, name);
+      shown.inode = std::make_shared<cache::Inode>();
+      shown.inode->number = tree.number_for(number, name);
+      shown.id = NodeId{shown.inode->number};
       shown.parent = &*parent;
       adopt(shown, *child);
       entry.attributes = attributes_of(shown);
     } else {
-      auto node = node_at(*parent, *directory, name);
+      auto node = node_at(*parent, directory, name);
       if (!node) continue;  // gone since the listing started
       auto pin = nodes_.pin(**node);
       if (auto size = co_await learn_size(*pin); !size) continue;
@@ -75,13 +88,11 @@ Task<> GridFs::close_directory(HandleId handle) {
 }
 
 Task<Result<>> GridFs::sync_directory(NodeId id) {
-  // Every change of a name has waited for the grid already; new files of the directory have not.
   CO_TRY(node, nodes_.pin(id));
-  std::vector<NodeTable::Pin> fresh;
-  for (auto& [name, child] : node->children)
-    if (child->dirty()) fresh.push_back(nodes_.pin(*child));
-  for (auto& child : fresh) CO_TRY_DO(co_await store(*child));
-  co_return Result<>{};
+  CO_TRY_DO(co_await write_back_.sync());
+  if (options_.fsync != Durability::grid) co_return Result<>{};
+  using enum cache::WriteBack::OnError;
+  co_return co_await write_back_.flush(node->inode->number, TimePoint::max(), give_up);
 }
 
 }  // namespace lafs::fs

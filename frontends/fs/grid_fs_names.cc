@@ -9,10 +9,6 @@ namespace lafs::fs {
 
 namespace {
 
-grid::Edit remove_edit(const std::string& name) {
-  return grid::Edit::Remove{.name = name, .must_exist = false};
-}
-
 // A name as the grid will have it: checked, and in Unicode's composed form (spec/mutable 8.2).
 Result<> store_form(std::string& name) {
   TRY_DO(check_name(name));
@@ -27,23 +23,20 @@ bool is_below(const Node& node, const Node& ancestor) {
   return false;
 }
 
+// What the tree needs to know of an inode, to be changed.
+cache::Inode copy_of(const cache::Inode& inode) {
+  cache::Inode out;
+  out.number = inode.number;
+  out.directory = inode.directory;
+  out.parent = inode.parent;
+  out.name = inode.name;
+  out.cap = inode.cap;
+  out.facts = inode.facts;
+  out.other = inode.other;
+  return out;
+}
+
 }  // namespace
-
-// The entry that a node wants to have under `name`.
-grid::Edit GridFs::set_edit(const Node& node, const std::string& name) {
-  auto metadata = node.metadata;
-  metadata.set_posix(node.facts);
-  return grid::Edit::Set{.name = name, .cap = *node.cap, .metadata = std::move(metadata)};
-}
-
-// Only what POSIX knows about the entry; its cap stays, whoever set it.
-grid::Edit GridFs::facts_edit(const Node& node) {
-  auto change = [facts = node.facts](cache::Metadata metadata) {
-    metadata.set_posix(facts);
-    return metadata;
-  };
-  return grid::Edit::SetMetadata{.name = node.name, .change = change};
-}
 
 Result<> GridFs::check_writable() const {
   if (options_.read_only) return fail(Errc::read_only, "the filesystem is mounted read-only");
@@ -51,74 +44,146 @@ Result<> GridFs::check_writable() const {
   return {};
 }
 
-Task<Result<cache::CachedDirectory*>> GridFs::directory_of(Node& node) {
-  if (node.kind != Kind::directory) co_return fail(Errc::not_directory, node.name);
-  if (!node.directory) {
-    auto found = co_await client_.directory(*node.cap);
+// ------------------------------------------------------------------------- what is there
+
+Task<Result<>> GridFs::open_directory_of(Node& node) {
+  if (node.kind() != Kind::directory) co_return fail(Errc::not_directory, node.name);
+  if (!node.directory && node.inode->cap) {
+    auto found = co_await client_.directory(*node.inode->cap);
     if (!found) co_return std::unexpected(std::move(found).error());
     node.directory = std::move(*found);
   }
+  co_return Result<>{};
+}
+
+Task<Result<cache::CachedDirectory*>> GridFs::directory_of(Node& node) {
+  CO_TRY_DO(co_await open_directory_of(node));
   auto directory = node.directory;
-  CO_TRY_DO(co_await directory->refresh());
+  if (directory) CO_TRY_DO(co_await directory->refresh());
   co_return directory.get();
 }
 
 Task<Result<cache::CachedDirectory*>> GridFs::writable_directory_of(Node& node) {
   CO_TRY_DO(check_writable());
-  CO_TRY(directory, co_await directory_of(node));
-  if (!directory->writable()) co_return fail(Errc::read_only, "directory " + node.name);
+  CO_TRY_DO(co_await open_directory_of(node));
+  auto directory = node.directory;
+  if (directory) {
+    if (!directory->was_read()) CO_TRY_DO(co_await directory->refresh());
+    if (!directory->writable()) co_return fail(Errc::read_only, "directory " + node.name);
+  }
   // A directory that was removed takes no new names.
   if (!node.parent && node.id != root_node) co_return fail(Errc::not_found, node.name);
-  co_return directory;
+  co_return directory.get();
+}
+
+std::optional<cache::Cap> GridFs::base_at(const Node& parent, const std::string& name) {
+  if (!parent.directory) return std::nullopt;
+  auto child = parent.directory->find(name);
+  if (!child) return std::nullopt;
+  return std::move(child->cap);
+}
+
+std::optional<cache::Cap> GridFs::base_of(const Node& node) const {
+  if (!node.parent) return std::nullopt;
+  return base_at(*node.parent, node.name);
 }
 
 void GridFs::adopt(Node& node, const cache::Child& child) {
-  node.on_grid = true;
-  if (!node.facts_changed) node.facts = facts_of(child);
-  node.metadata = child.metadata;
-  if (node.staged) return;  // what we have here is newer, or the same
-  if (!node.cap || *node.cap != child.cap) {
-    node.cap = child.cap;
-    node.size = size_of(child.cap);
-    if (node.kind == Kind::directory) node.directory = nullptr;
+  auto& inode = *node.inode;
+  inode.directory = child.cap.is_directory();
+  if (!inode.kept || !write_back_.tree().pending(inode.parent, inode.name)) {
+    auto facts = facts_of(child);
+    const bool same = facts == inode.facts;
+    if (!same) inode.facts = std::move(facts);
+    inode.other = others_metadata(child);
+    if (!same && node.references > 0) observers_.node_changed(node.id, false);
   }
+  if (inode.staged || inode.content) return;  // what we have here is newer, or the same
+  if (inode.cap && *inode.cap == child.cap) return;
+  const bool changed = inode.cap.has_value();
+  inode.cap = child.cap;
+  inode.size = size_of(child.cap);
+  if (inode.directory) node.directory = nullptr;
+  if (changed && node.references > 0) observers_.node_changed(node.id, true);
 }
 
-Result<Node*> GridFs::node_at(Node& parent, const cache::CachedDirectory& directory,
+// The node of an inode that the tree says is here.
+Node& GridFs::node_for(Node& parent, cache::InodePtr inode) {
+  auto living = parent.children.find(inode->name);
+  if (living != parent.children.end()) {
+    if (living->second->inode == inode) return *living->second;
+    auto gone = nodes_.pin(*living->second);
+    lose_name(*gone);
+  }
+  const auto name = inode->name;
+  auto* known = nodes_.of(*inode);
+  if (known) {
+    nodes_.move(*known, parent, name);
+    return *known;
+  }
+  auto& node = nodes_.make(std::move(inode));
+  nodes_.attach(node, parent, name);
+  return node;
+}
+
+Result<Node*> GridFs::node_at(Node& parent, const cache::CachedDirectory* directory,
                               const std::string& name) {
-  auto child = directory.find(name);
+  auto& tree = write_back_.tree();
+  const auto number = parent.inode->number;
+  const auto* pending = tree.pending(number, name);
+  if (pending && !pending->facts_only) {
+    auto inode = pending->node ? tree.share(pending->node) : nullptr;
+    if (!inode) return fail(Errc::not_found, name);
+    return &node_for(parent, std::move(inode));
+  }
+  std::optional<cache::Child> child;
+  if (directory) child = directory->find(name);
   auto living = parent.children.find(name);
   if (living != parent.children.end()) {
     auto& node = *living->second;
-    if (!node.on_grid) return &node;  // ours, and new
-    if (child && kind_of(*child) == node.kind) {
+    if (child && kind_of(*child) == node.kind()) {
       adopt(node, *child);
       return &node;
     }
-    // Somebody else removed it, or put another kind of thing there. Unsaved content goes back under
-    // the name; everything else lost it.
-    if (!child && node.content_changed()) {
-      node.on_grid = false;
-      return &node;
-    }
-    nodes_.detach(node);
-    nodes_.drop_if_unused(node);
+    // Somebody else removed it, or put another kind of thing there.
+    auto gone = nodes_.pin(node);
+    lose_name(node);
+    observers_.entry_changed(parent.id, name, node.id);
   }
-  if (!child) {
-    parent.child_ids.erase(name);
-    return fail(Errc::not_found, name);
-  }
-  auto& node = nodes_.make(kind_of(*child), nodes_.id_for(parent, name));
-  nodes_.attach(node, parent, name);
+  if (!child) return fail(Errc::not_found, name);
+  auto inode = tree.make(tree.number_for(number, name));
+  inode->parent = number;
+  inode->name = name;
+  auto& node = node_for(parent, std::move(inode));
   adopt(node, *child);
   return &node;
+}
+
+void GridFs::lose_name(Node& node) {
+  nodes_.detach(node);
+  auto& inode = *node.inode;
+  if (inode.kept) return;
+  write_back_.tree().retire(inode.number);
+  inode.parent = 0;
+  inode.name.clear();
+}
+
+// Another writer's content got the name, and ours was put beside it.
+void GridFs::renamed_by_merge(cache::InodeNo directory, const std::string& from,
+                              cache::Inode& inode) {
+  auto* parent =
+      directory == nodes_.root().inode->number ? &nodes_.root() : nodes_.find(NodeId{directory});
+  if (!parent) return;
+  if (auto* node = nodes_.of(inode)) nodes_.move(*node, *parent, inode.name);
+  observers_.entry_changed(parent->id, from);
+  observers_.entry_changed(parent->id, inode.name);
 }
 
 Task<Result<Attributes>> GridFs::lookup(NodeId parent_id, std::string name) {
   CO_TRY_DO(store_form(name));
   CO_TRY(parent, nodes_.pin(parent_id));
   CO_TRY(directory, co_await directory_of(*parent));
-  CO_TRY(node, node_at(*parent, *directory, name));
+  CO_TRY(node, node_at(*parent, directory, name));
   auto pin = nodes_.pin(*node);
   CO_TRY_DO(co_await learn_size(*pin));
   ++pin->references;
@@ -129,31 +194,53 @@ void GridFs::forget(NodeId node, std::uint64_t references) { nodes_.forget(node,
 
 Task<Result<Attributes>> GridFs::attributes(NodeId id) {
   CO_TRY(node, nodes_.pin(id));
-  if (node->parent && node->on_grid && !node->dirty()) {
+  if (node->parent && !node->inode->content) {
     // Somebody else may have changed it: as fresh as its directory. A grid that is away does not
     // take away what is known.
     auto parent = nodes_.pin(*node->parent);
     auto directory = co_await directory_of(*parent);
-    if (directory && node->parent == &*parent && !node->dirty()) {
-      auto child = (*directory)->find(node->name);
-      if (child && kind_of(*child) == node->kind) adopt(*node, *child);
+    const auto& tree = write_back_.tree();
+    if (directory && *directory && node->parent == &*parent) {
+      const auto* pending = tree.pending(parent->inode->number, node->name);
+      if (!pending || pending->facts_only) {
+        auto child = (*directory)->find(node->name);
+        if (child && kind_of(*child) == node->kind()) adopt(*node, *child);
+      }
     }
   }
   CO_TRY_DO(co_await learn_size(*node));
   co_return attributes_of(*node);
 }
 
-Task<Result<Attributes>> GridFs::change(NodeId id, Changes changes,
-                                        std::optional<HandleId> handle) {
+// ------------------------------------------------------------------------- attributes
+
+Result<> GridFs::change_facts(Node& node, cache::PosixFacts facts) {
+  auto& inode = *node.inode;
+  // The root has no entry anywhere that could keep them: they last as long as the mount. What has
+  // no name any more has none either.
+  if (!node.parent) {
+    inode.facts = std::move(facts);
+    return {};
+  }
+  auto wanted = copy_of(inode);
+  wanted.facts = std::move(facts);
+  return write_back_.commit(write_back_.tree().put(wanted, base_of(node), true));
+}
+
+Task<Result<Attributes>> GridFs::change(NodeId id, Changes changes, std::optional<HandleId>) {
   CO_TRY_DO(check_writable());
   CO_TRY(node, nodes_.pin(id));
+  if (node->parent) {
+    auto parent = nodes_.pin(*node->parent);
+    CO_TRY_DO(co_await writable_directory_of(*parent));
+  }
   const auto now = wall_clock_now();
   if (changes.size) {
-    if (node->kind == Kind::directory) co_return fail(Errc::is_directory, node->name);
-    if (node->kind != Kind::file) co_return fail(Errc::bad_argument, node->name);
+    if (node->kind() == Kind::directory) co_return fail(Errc::is_directory, node->name);
+    if (!node->file()) co_return fail(Errc::bad_argument, node->name);
     CO_TRY_DO(co_await set_size(*node, *changes.size));
   }
-  auto& facts = node->facts;
+  auto facts = node->inode->facts;
   if (changes.mode) facts.mode = *changes.mode & 07777;
   if (changes.uid) facts.uid = *changes.uid;
   if (changes.gid) facts.gid = *changes.gid;
@@ -165,67 +252,64 @@ Task<Result<Attributes>> GridFs::change(NodeId id, Changes changes,
     node->directory_changed.reset();
   }
   facts.ctime = now;
-  node->facts_changed = node->id != root_node;
-  // Through an open file its next flush takes everything along; otherwise it is stored now. So are
-  // changes of a file that nobody has open, and of everything that is not a file.
-  const bool later = node->kind == Kind::file && node->opens > 0 && (handle || node->dirty()) &&
-                     (node->content_changed() || !node->on_grid);
-  if (!later && node->parent) CO_TRY_DO(co_await store(*node));
+  CO_TRY_DO(change_facts(*node, std::move(facts)));
   co_return attributes_of(*node);
-}
-
-// Whose a new node is: in a set-gid directory its group's, and directories pass that on.
-void GridFs::own(Node& node, const Node& parent, std::uint32_t mode, Caller caller) const {
-  const auto above = attributes_of(parent);
-  const bool inherited = above.mode & 02000;
-  node.facts.mode = (mode & 07777) | (inherited && node.kind == Kind::directory ? 02000 : 0);
-  node.facts.uid = caller.uid;
-  node.facts.gid = inherited ? above.gid : caller.gid;
 }
 
 void GridFs::touch_directory(Node& node) { node.directory_changed = wall_clock_now(); }
 
+// ------------------------------------------------------------------------- new names
+
+// In a set-gid directory it belongs to the directory's group, and directories pass that on.
+cache::InodePtr GridFs::new_inode(Node& parent, const std::string& name, Kind kind,
+                                  std::uint32_t mode, Caller caller) {
+  auto& tree = write_back_.tree();
+  auto inode = tree.make(tree.number_for(parent.inode->number, name, true));
+  inode->directory = kind == Kind::directory;
+  inode->parent = parent.inode->number;
+  inode->name = name;
+  const auto above = attributes_of(parent);
+  const bool inherited = above.mode & 02000;
+  auto& facts = inode->facts;
+  facts.kind = stored_kind(kind);
+  facts.mode = (mode & 07777) | (inherited && kind == Kind::directory ? 02000 : 0);
+  facts.uid = caller.uid;
+  facts.gid = inherited ? above.gid : caller.gid;
+  facts.ctime = wall_clock_now();
+  return inode;
+}
+
+Result<Node*> GridFs::add(Node& parent, cache::InodePtr inode) {
+  auto& tree = write_back_.tree();
+  auto done = write_back_.commit(tree.put(*inode, base_at(parent, inode->name), false));
+  if (!done) {
+    inode->parent = 0;
+    tree.release(std::move(inode));
+    return std::unexpected(std::move(done).error());
+  }
+  touch_directory(parent);
+  return &node_for(parent, std::move(inode));
+}
+
 Task<Result<Attributes>> GridFs::add_entry(NodeId parent_id, std::string name, Kind kind,
-                                           cache::Cap cap, std::uint32_t mode, Caller caller) {
+                                           std::optional<cache::Cap> cap, std::uint32_t mode,
+                                           Caller caller) {
   CO_TRY_DO(store_form(name));
   CO_TRY(parent, nodes_.pin(parent_id));
   CO_TRY(directory, co_await writable_directory_of(*parent));
-  if (parent->children.contains(name) || directory->find(name)) {
-    auto there = node_at(*parent, *directory, name);
-    if (there) co_return fail(Errc::exists, name);
-  }
-  const auto now = wall_clock_now();
-  auto node = nodes_.pin(nodes_.make(kind, nodes_.id_for(*parent, name)));
-  nodes_.attach(*node, *parent, name);
-  node->cap = cap;
-  node->size = size_of(cap);
-  node->on_grid = true;
-  own(*node, *parent, mode, caller);
-  node->facts.kind = stored_kind(kind);
-  if (kind != Kind::directory) node->facts.mtime = now;
-  node->facts.ctime = now;
-  std::vector<grid::Edit> edits;
-  edits.push_back(set_edit(*node, name));
-  auto done = co_await directory->apply(std::move(edits));
-  if (!done) {
-    nodes_.detach(*node);
-    co_return std::unexpected(std::move(done).error());
-  }
-  touch_directory(*parent);
+  if (node_at(*parent, directory, name)) co_return fail(Errc::exists, name);
+  auto inode = new_inode(*parent, name, kind, mode, caller);
+  inode->cap = std::move(cap);
+  if (inode->cap) inode->size = size_of(*inode->cap);
+  inode->facts.mtime = inode->facts.ctime;
+  CO_TRY(node, add(*parent, std::move(inode)));
   ++node->references;
   co_return attributes_of(*node);
 }
 
-Task<Result<Attributes>> GridFs::mkdir(NodeId parent_id, std::string name, std::uint32_t mode,
+Task<Result<Attributes>> GridFs::mkdir(NodeId parent, std::string name, std::uint32_t mode,
                                        Caller caller) {
-  CO_TRY_DO(store_form(name));
-  {  // before a directory is made for nothing
-    CO_TRY(parent, nodes_.pin(parent_id));
-    CO_TRY(directory, co_await writable_directory_of(*parent));
-    if (node_at(*parent, *directory, name)) co_return fail(Errc::exists, name);
-  }
-  CO_TRY(cap, co_await client_.create_directory());
-  co_return co_await add_entry(parent_id, name, Kind::directory, cap, mode, caller);
+  co_return co_await add_entry(parent, name, Kind::directory, std::nullopt, mode, caller);
 }
 
 Task<Result<Attributes>> GridFs::symlink(NodeId parent, std::string name, std::string target,
@@ -246,42 +330,45 @@ Task<Result<Attributes>> GridFs::mknod(NodeId parent, std::string name, Kind kin
 
 Task<Result<std::string>> GridFs::readlink(NodeId id) {
   CO_TRY(node, nodes_.pin(id));
-  if (node->kind != Kind::symlink) co_return fail(Errc::bad_argument, node->name);
-  auto* literal = node->cap->as<grid::LitCap>();
+  if (node->kind() != Kind::symlink) co_return fail(Errc::bad_argument, node->name);
+  auto* literal = node->inode->cap->as<grid::LitCap>();
   if (!literal) co_return fail(Errc::corrupt, node->name);
   co_return to_text(literal->data);
 }
 
-// The entry goes first from our view, then from the grid; a failure brings it back.
-Task<Result<>> GridFs::remove_entry(Node& parent, Node& node) {
-  const auto name = node.name;
-  const bool published = node.on_grid;
-  nodes_.detach(node);
+// ------------------------------------------------------------------------- names that go
+
+Result<> GridFs::remove_entry(Node& parent, Node& node) {
+  nodes_.keep_content(node);
+  TRY_DO(write_back_.commit(write_back_.tree().remove(*node.inode, base_of(node))));
+  lose_name(node);
   touch_directory(parent);
-  if (!published) co_return Result<>{};
-  std::vector<grid::Edit> edits;
-  edits.push_back(remove_edit(name));
-  auto done = co_await parent.directory->apply(std::move(edits));
-  if (!done && !parent.children.contains(name)) nodes_.attach(node, parent, name);
-  co_return done;
+  return {};
 }
 
 Task<Result<>> GridFs::unlink(NodeId parent_id, std::string name) {
   CO_TRY_DO(store_form(name));
   CO_TRY(parent, nodes_.pin(parent_id));
   CO_TRY(directory, co_await writable_directory_of(*parent));
-  CO_TRY(found, node_at(*parent, *directory, name));
+  CO_TRY(found, node_at(*parent, directory, name));
   auto node = nodes_.pin(*found);
-  if (node->kind == Kind::directory) co_return fail(Errc::is_directory, name);
-  co_return co_await remove_entry(*parent, *node);
+  if (node->kind() == Kind::directory) co_return fail(Errc::is_directory, name);
+  co_return remove_entry(*parent, *node);
 }
 
 Task<Result<>> GridFs::check_empty(Node& node) {
-  if (node.directory) node.directory->expire();  // somebody else may have put something there
   CO_TRY(directory, co_await directory_of(node));
-  bool local = false;
-  for (auto& [name, child] : node.children) local = local || !child->on_grid;
-  if (local || !directory->empty()) co_return fail(Errc::not_empty, node.name);
+  const auto& tree = write_back_.tree();
+  const auto number = node.inode->number;
+  if (const auto* names = tree.pending_in(number))
+    for (const auto& [name, pending] : *names)
+      if (pending.node && !pending.facts_only) co_return fail(Errc::not_empty, node.name);
+  if (directory) {
+    for (const auto& child : directory->children()) {
+      const auto* pending = tree.pending(number, child.name);
+      if (!pending || pending->node) co_return fail(Errc::not_empty, node.name);
+    }
+  }
   co_return Result<>{};
 }
 
@@ -289,65 +376,38 @@ Task<Result<>> GridFs::rmdir(NodeId parent_id, std::string name) {
   CO_TRY_DO(store_form(name));
   CO_TRY(parent, nodes_.pin(parent_id));
   CO_TRY(directory, co_await writable_directory_of(*parent));
-  CO_TRY(found, node_at(*parent, *directory, name));
+  CO_TRY(found, node_at(*parent, directory, name));
   auto node = nodes_.pin(*found);
-  if (node->kind != Kind::directory) co_return fail(Errc::not_directory, name);
+  if (node->kind() != Kind::directory) co_return fail(Errc::not_directory, name);
   CO_TRY_DO(co_await check_empty(*node));
   if (node->parent != &*parent || node->name != name) co_return fail(Errc::not_found, name);
-  co_return co_await remove_entry(*parent, *node);
+  co_return remove_entry(*parent, *node);
 }
 
 Task<Result<>> GridFs::check_replaceable(Node& source, Node& target) {
-  if (source.kind == Kind::directory && target.kind != Kind::directory)
+  if (source.kind() == Kind::directory && target.kind() != Kind::directory)
     co_return fail(Errc::not_directory, target.name);
-  if (source.kind != Kind::directory && target.kind == Kind::directory)
+  if (source.kind() != Kind::directory && target.kind() == Kind::directory)
     co_return fail(Errc::is_directory, target.name);
-  if (target.kind == Kind::directory) co_return co_await check_empty(target);
+  if (target.kind() == Kind::directory) co_return co_await check_empty(target);
   co_return Result<>{};
 }
 
-Task<Result<>> GridFs::exchange(Node& a, Node& b) {
-  CO_TRY_DO(co_await store(a));
-  CO_TRY_DO(co_await store(b));
-  if (!a.parent || !b.parent) co_return fail(Errc::not_found, "exchange");
-  auto parent_a = nodes_.pin(*a.parent);
-  auto parent_b = nodes_.pin(*b.parent);
-  CO_TRY(directory_b, co_await writable_directory_of(*parent_b));
-  CO_TRY(directory_a, co_await writable_directory_of(*parent_a));
-  if (a.parent != &*parent_a || b.parent != &*parent_b) co_return fail(Errc::not_found, "exchange");
+Result<> GridFs::exchange(Node& a, Node& b) {
+  auto& parent_a = *a.parent;
+  auto& parent_b = *b.parent;
+  auto keep_a = nodes_.pin(parent_a);
+  auto keep_b = nodes_.pin(parent_b);
   const auto name_a = a.name, name_b = b.name;
-  auto swap_names = [&] {
-    auto& to_a = *b.parent;
-    auto& to_b = *a.parent;
-    const auto was_a = a.name, was_b = b.name;
-    nodes_.detach(a);
-    nodes_.detach(b);
-    nodes_.attach(a, to_a, was_b);
-    nodes_.attach(b, to_b, was_a);
-  };
-  std::vector<grid::Edit> in_a, in_b;
-  in_a.push_back(set_edit(b, name_a));
-  in_b.push_back(set_edit(a, name_b));
-  swap_names();
-  Result<> done;
-  if (&*parent_a == &*parent_b) {
-    in_a.push_back(in_b.front());
-    done = co_await directory_a->apply(std::move(in_a));
-  } else {
-    // Two directories are two publishes. Between them `a` is kept under another name, so that a
-    // crash leaves one name too many and never one too few.
-    const auto aside = name_a + ".exchanging";
-    in_a.push_back(set_edit(a, aside));
-    done = co_await directory_a->apply(std::move(in_a));
-    if (done) done = co_await directory_b->apply(std::move(in_b));
-    if (done) {
-      std::vector<grid::Edit> tidy;
-      tidy.push_back(remove_edit(aside));
-      done = co_await directory_a->apply(std::move(tidy));
-    }
-  }
-  if (!done && a.parent && b.parent) swap_names();
-  co_return done;
+  TRY_DO(
+      write_back_.commit(write_back_.tree().exchange(*a.inode, *b.inode, base_of(a), base_of(b))));
+  nodes_.detach(a);
+  nodes_.detach(b);
+  nodes_.attach(a, parent_b, name_b);
+  nodes_.attach(b, parent_a, name_a);
+  touch_directory(parent_a);
+  touch_directory(parent_b);
+  return {};
 }
 
 Task<Result<>> GridFs::rename(NodeId parent_id, std::string name, NodeId new_parent_id,
@@ -356,66 +416,45 @@ Task<Result<>> GridFs::rename(NodeId parent_id, std::string name, NodeId new_par
   CO_TRY_DO(store_form(new_name));
   CO_TRY(parent, nodes_.pin(parent_id));
   CO_TRY(new_parent, nodes_.pin(new_parent_id));
-  CO_TRY_DO(co_await writable_directory_of(*parent));
+  CO_TRY(directory, co_await writable_directory_of(*parent));
   CO_TRY(new_directory, co_await writable_directory_of(*new_parent));
-  auto* directory = parent->directory.get();
-  if (!directory) co_return fail(Errc::not_found, name);
-  CO_TRY(found, node_at(*parent, *directory, name));
+  CO_TRY(found, node_at(*parent, directory, name));
   auto source = nodes_.pin(*found);
-  if (source->kind == Kind::directory && is_below(*new_parent, *source))
+  if (source->kind() == Kind::directory && is_below(*new_parent, *source))
     co_return fail(Errc::bad_argument, "a directory cannot be moved below itself");
 
-  if (auto there = node_at(*new_parent, *new_directory, new_name)) {
+  std::optional<NodeTable::Pin> target;
+  if (auto there = node_at(*new_parent, new_directory, new_name)) {
     if (mode == RenameMode::no_replace) co_return fail(Errc::exists, new_name);
-    auto target = nodes_.pin(**there);
-    if (&*target == &*source) co_return Result<>{};
+    target.emplace(nodes_.pin(**there));
+    if (&**target == &*source) co_return Result<>{};
     if (mode == RenameMode::exchange) {
-      if (target->kind == Kind::directory && is_below(*parent, *target))
+      if ((*target)->kind() == Kind::directory && is_below(*parent, **target))
         co_return fail(Errc::bad_argument, "a directory cannot be moved below itself");
-      co_return co_await exchange(*source, *target);
+      co_return exchange(*source, **target);
     }
-    CO_TRY_DO(co_await check_replaceable(*source, *target));
+    CO_TRY_DO(co_await check_replaceable(*source, **target));
+    // Everything may have moved while we waited.
+    if (source->parent != &*parent || source->name != name) co_return fail(Errc::not_found, name);
+    if ((*target)->parent != &*new_parent || (*target)->name != new_name)
+      co_return fail(Errc::busy, new_name + " changed while it was to be replaced");
   } else if (mode == RenameMode::exchange) {
     co_return fail(Errc::not_found, new_name);
   }
-  // A file that the grid has not seen yet replaces nothing before it is there.
-  if (source->dirty()) CO_TRY_DO(co_await store(*source));
-  // Everything may have moved while we waited.
-  if (source->parent != &*parent || source->name != name) co_return fail(Errc::not_found, name);
-  if (!parent->directory || !new_parent->directory) co_return fail(Errc::not_found, new_name);
 
-  auto old_target = new_parent->children.find(new_name);
-  std::optional<NodeTable::Pin> replaced;
-  if (old_target != new_parent->children.end()) {
-    replaced.emplace(nodes_.pin(*old_target->second));
-    nodes_.detach(**replaced);
-  }
+  auto moved = copy_of(*source->inode);
+  moved.parent = new_parent->inode->number;
+  moved.name = new_name;
+  moved.facts.ctime = wall_clock_now();
+  if (target) nodes_.keep_content(**target);
+  const auto* replaced = target ? (*target)->inode.get() : nullptr;
+  CO_TRY_DO(write_back_.commit(write_back_.tree().rename(
+      *source->inode, moved, base_of(*source), base_at(*new_parent, new_name), replaced)));
+  if (target) lose_name(**target);
   nodes_.move(*source, *new_parent, new_name);
-  source->facts.ctime = wall_clock_now();
   touch_directory(*parent);
   touch_directory(*new_parent);
-
-  std::vector<grid::Edit> add, remove;
-  add.push_back(set_edit(*source, new_name));
-  remove.push_back(remove_edit(name));
-  Result<> done;
-  if (&*parent == &*new_parent) {
-    // One publish: no moment without a name, none with two.
-    std::vector<grid::Edit> both;
-    both.push_back(remove.front());
-    both.push_back(add.front());
-    done = co_await parent->directory->apply(std::move(both));
-  } else {
-    // Two publishes: a crash between them leaves both names, never none.
-    done = co_await new_parent->directory->apply(std::move(add));
-    if (done) done = co_await parent->directory->apply(std::move(remove));
-  }
-  if (!done && source->parent == &*new_parent && source->name == new_name &&
-      !parent->children.contains(name)) {
-    nodes_.move(*source, *parent, name);
-    if (replaced && !(*replaced)->parent) nodes_.attach(**replaced, *new_parent, new_name);
-  }
-  co_return done;
+  co_return Result<>{};
 }
 
 }  // namespace lafs::fs

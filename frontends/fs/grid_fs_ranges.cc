@@ -17,7 +17,7 @@ Task<Result<Attributes>> GridFs::link(NodeId, NodeId, std::string new_name) {
 
 Task<Result<std::uint64_t>> GridFs::seek(HandleId handle, std::uint64_t offset, SeekFor what) {
   CO_TRY(open, file(handle));
-  const auto size = open->node->current_size();
+  const auto size = open->node->inode->current_size();
   if (offset >= size) co_return fail(Errc::bad_range, "past the end");
   co_return what == SeekFor::data ? offset : size;
 }
@@ -31,13 +31,15 @@ Task<Result<>> GridFs::allocate(HandleId handle, std::uint64_t offset, std::uint
   if (offset > INT64_MAX || length > INT64_MAX - offset) co_return fail(Errc::too_large);
   auto node = nodes_.pin(*open->node);
   const auto end = offset + length;
-  const auto size = node->current_size();
+  const auto size = node->inode->current_size();
+  const bool reserves = mode == AllocateMode::grow || mode == AllocateMode::keep_size;
+  if (reserves && end > size && end - size > write_back_.room())
+    co_return fail(Errc::no_space, "no room for " + std::to_string(end - size) + " bytes");
   if (mode != AllocateMode::grow && mode != AllocateMode::keep_size && offset < size) {
-    CO_TRY_DO(co_await stage(*node));
     const Bytes zeros(std::min(step, std::min(end, size) - offset));
     for (auto at = offset; at < std::min(end, size); at += zeros.size()) {
       const auto part = std::min<std::uint64_t>(zeros.size(), std::min(end, size) - at);
-      CO_TRY_DO(node->staged->write(at, ByteView(zeros).first(part)));
+      CO_TRY_DO(co_await write(handle, at, ByteView(zeros).first(part)));
     }
   }
   const bool grows = mode == AllocateMode::grow || mode == AllocateMode::zero_range;
@@ -53,7 +55,7 @@ Task<Result<std::uint64_t>> GridFs::copy_range(HandleId from, std::uint64_t offs
   if (!source->flags.read) co_return fail(Errc::bad_handle, "not open for reading");
   if (!target->flags.write || target->flags.append)
     co_return fail(Errc::bad_handle, "not open for writing at an offset");
-  const auto size = source->node->current_size();
+  const auto size = source->node->inode->current_size();
   if (offset >= size) co_return 0;
   length = std::min(length, size - offset);
   if (to_offset > INT64_MAX || length > INT64_MAX - to_offset) co_return fail(Errc::too_large);

@@ -3,7 +3,10 @@
 
 // A grid filesystem on fake servers, and words to use it like a person: paths, whole files.
 
+#include <stdlib.h>
+
 #include <filesystem>
+#include <stdexcept>
 
 #include "cache/cached_client.h"
 #include "frontends/fs/grid_fs.h"
@@ -14,14 +17,35 @@ namespace lafs::fs::test {
 
 inline constexpr Caller somebody{1000, 1000};
 
+struct Setting {
+  // Closing a file waits for the grid, unless a test wants otherwise.
+  GridFs::Options fs = {.close = GridFs::Durability::grid, .fsync = GridFs::Durability::grid};
+  std::string directory = {};  // of the write path; empty: one of its own, removed at the end
+  cache::DiskFault fault = {};
+  cache::DiskBudget::Options budget = {.min_free = 0};
+};
+
 // One node on a grid: its own client and caches. Several may share the servers. close() it.
 class Drive {
  public:
   Drive(asio::any_io_executor executor, grid::fake::FakeGrid& servers, Pool& pool, grid::Cap root,
-        GridFs::Options options = {})
+        Setting setting = {})
       : client_(executor, servers.roster(), pool, client_options()),
         cached_(executor, client_, cache_options()),
-        fs_(executor, cached_, std::move(root), with_staging(std::move(options))) {}
+        scratch_(setting.directory.empty() ? scratch() : ""),
+        disk_(setting.fault) {
+    auto opened = cache::WriteBack::open(
+        executor, cached_, disk_,
+        write_back_options(setting.directory.empty() ? scratch_ : setting.directory, setting));
+    if (!opened) throw std::runtime_error(opened.error().message());
+    write_back_ = std::move(*opened);
+    fs_ = std::make_unique<GridFs>(cached_, *write_back_, std::move(root), setting.fs);
+  }
+  ~Drive() {
+    fs_.reset();
+    write_back_.reset();
+    if (!scratch_.empty()) std::filesystem::remove_all(scratch_);
+  }
 
   static grid::Client::Options client_options() {
     return {.encoding = {.k = 3, .happy = 3, .n = 5, .max_segment_size = 4096},
@@ -36,18 +60,19 @@ class Drive {
     co_return root;
   }
 
-  GridFs& fs() { return fs_; }
+  GridFs& fs() { return *fs_; }
+  cache::WriteBack& write_back() { return *write_back_; }
   cache::CachedClient& cached() { return cached_; }
   grid::Client& client() { return client_; }
 
   Task<Result<Attributes>> find(std::string path) {
     NodeId at = root_node;
-    CO_TRY(found, co_await fs_.attributes(at));
+    CO_TRY(found, co_await fs_->attributes(at));
     auto here = found;
     for (std::size_t from = 0; from < path.size();) {
       auto slash = std::min(path.find('/', from), path.size());
-      CO_TRY(next, co_await fs_.lookup(at, path.substr(from, slash - from)));
-      if (at != root_node) fs_.forget(at, 1);
+      CO_TRY(next, co_await fs_->lookup(at, path.substr(from, slash - from)));
+      if (at != root_node) fs_->forget(at, 1);
       at = next.id;
       here = next;
       from = slash + 1;
@@ -57,11 +82,11 @@ class Drive {
   // create (or truncate), write, flush, release. What flush says is the result.
   Task<Result<>> put(NodeId parent, std::string name, Bytes data) {
     const OpenFlags flags{.read = true, .write = true, .truncate = true};
-    CO_TRY(opened, co_await fs_.create(parent, name, 0644, flags, false, somebody));
-    auto written = co_await fs_.write(opened.handle, 0, data);
-    auto flushed = co_await fs_.flush(opened.handle);
-    co_await fs_.release(opened.handle);
-    fs_.forget(opened.attributes.id, 1);
+    CO_TRY(opened, co_await fs_->create(parent, name, 0644, flags, false, somebody));
+    auto written = co_await fs_->write(opened.handle, 0, data);
+    auto flushed = co_await fs_->flush(opened.handle);
+    co_await fs_->release(opened.handle);
+    fs_->forget(opened.attributes.id, 1);
     if (!written) co_return written;
     co_return flushed;
   }
@@ -70,37 +95,44 @@ class Drive {
   }
   Task<Result<Bytes>> get(std::string path) {
     CO_TRY(found, co_await find(path));
-    auto opened = co_await fs_.open(found.id, {});
+    auto opened = co_await fs_->open(found.id, {});
     if (!opened) co_return std::unexpected(opened.error());
     Bytes all;
     for (;;) {
-      auto part = co_await fs_.read(opened->handle, all.size(), 3000);
+      auto part = co_await fs_->read(opened->handle, all.size(), 3000);
       if (!part) {
-        co_await fs_.release(opened->handle);
+        co_await fs_->release(opened->handle);
         co_return part;
       }
       if (part->empty()) break;
       append(all, *part);
     }
-    co_await fs_.release(opened->handle);
-    fs_.forget(found.id, 1);
+    co_await fs_->release(opened->handle);
+    fs_->forget(found.id, 1);
     co_return all;
   }
   Task<Result<std::vector<std::string>>> names(NodeId directory) {
-    CO_TRY(handle, co_await fs_.open_directory(directory));
+    CO_TRY(handle, co_await fs_->open_directory(directory));
     std::vector<std::string> out;
     std::uint64_t after = 0;
     for (;;) {
-      CO_TRY(entries, co_await fs_.read_directory(handle, after, 7, false));
+      CO_TRY(entries, co_await fs_->read_directory(handle, after, 7, false));
       if (entries.empty()) break;
       for (auto& entry : entries) out.push_back(entry.name);
       after = entries.back().cookie;
     }
-    co_await fs_.close_directory(handle);
+    co_await fs_->close_directory(handle);
     co_return out;
   }
+  // Until the grid has everything.
+  Task<Result<>> settle() {
+    const auto limit = Clock::now() + std::chrono::seconds(20);
+    co_return co_await write_back_->flush(0, limit, cache::WriteBack::OnError::keep_trying);
+  }
   Task<Result<>> close() {
-    auto done = co_await fs_.close();
+    auto done = co_await fs_->close();
+    auto kept = co_await write_back_->close();
+    if (done && !kept) done = std::move(kept);
     co_await cached_.close();
     co_await client_.close();
     co_return done;
@@ -112,16 +144,30 @@ class Drive {
     // Others' changes are seen at once: the tests do not wait for a TTL.
     return {.segment_bytes = 1 << 20, .directory_ttl = {}, .mutable_ttl = {}};
   }
-  static GridFs::Options with_staging(GridFs::Options options) {
-    if (options.staging_directory.empty())
-      options.staging_directory = std::filesystem::temp_directory_path().string();
-    options.retry_every = std::chrono::milliseconds(20);
-    return options;
+  static std::string scratch() {
+    auto name = (std::filesystem::temp_directory_path() / "lafs-drive-XXXXXX").string();
+    if (!::mkdtemp(name.data())) throw std::runtime_error("mkdtemp");
+    return name;
+  }
+  static cache::WriteBack::Options write_back_options(std::string directory,
+                                                      const Setting& setting) {
+    cache::WriteBack::Options out;
+    out.directory = std::move(directory);
+    out.host = "here";
+    out.limits.quiet = std::chrono::milliseconds(2);
+    out.limits.latest = std::chrono::milliseconds(20);
+    out.limits.first_retry = std::chrono::milliseconds(10);
+    out.limits.last_retry = std::chrono::milliseconds(20);
+    out.budget = setting.budget;
+    return out;
   }
 
   grid::Client client_;
   cache::CachedClient cached_;
-  GridFs fs_;
+  std::string scratch_;
+  cache::Disk disk_;
+  std::unique_ptr<cache::WriteBack> write_back_;
+  std::unique_ptr<GridFs> fs_;
 };
 
 }  // namespace lafs::fs::test

@@ -49,6 +49,8 @@ TEST_CASE("what was flushed is what another node reads") {
     }
     auto link = co_await drive.fs().symlink(made->id, "link", "f1/../f56", somebody);
     REQUIRE(link.has_value());
+    auto settled = co_await drive.settle();
+    REQUIRE(settled.has_value());
 
     auto executor = co_await asio::this_coro::executor;
     Drive other(executor, g, pool, root);
@@ -229,6 +231,8 @@ TEST_CASE("a part of a file is changed and the rest stays") {
     REQUIRE(changed.has_value());
     plain.resize(15'000);
     co_await drive.fs().release(opened->handle);  // stores what no flush has stored
+    auto settled = co_await drive.settle();
+    REQUIRE(settled.has_value());
     auto executor = co_await asio::this_coro::executor;
     Drive other(executor, g, pool, root);
     auto read = co_await other.get("f");
@@ -251,6 +255,8 @@ TEST_CASE("attributes survive a new mount, and their loss leaves sane defaults")
     auto set =
         co_await drive.fs().set_xattr(found->id, "user.colour", to_bytes("blue"), XattrMode::set);
     REQUIRE(set.has_value());
+    auto settled = co_await drive.settle();
+    REQUIRE(settled.has_value());
     {
       Drive other(executor, g, pool, root);
       auto seen = co_await other.find("f");
@@ -290,6 +296,8 @@ TEST_CASE("a directory that is not empty for somebody else is not removed") {
   with_drive([](FakeGrid& g, Drive& drive, grid::Cap root, Pool& pool) -> Task<> {
     auto made = co_await drive.fs().mkdir(root_node, "d", 0755, somebody);
     REQUIRE(made.has_value());
+    auto settled = co_await drive.settle();
+    REQUIRE(settled.has_value());
     auto executor = co_await asio::this_coro::executor;
     Drive other(executor, g, pool, root);
     auto seen = co_await other.find("d");
@@ -348,7 +356,9 @@ TEST_CASE("edits that come while a publish is under way go out together") {
     for (int i = 0; i < 40; ++i) group.spawn(make(drive, i, made));
     co_await group.join();
     CHECK(made == 40);
-    // One publish for the first, one or two for all the others: not forty.
+    auto settled = co_await drive.settle();
+    REQUIRE(settled.has_value());
+    // One publish or two for all: not forty.
     CHECK(g.calls(grid::fake::Verb::read_test_write) - before <= 5 * 5);
   });
 }

@@ -18,7 +18,7 @@ TEST_CASE("the filesystem on a grid keeps every rule for nodes") {
     auto executor = co_await asio::this_coro::executor;
     auto root = co_await Drive::new_root(executor, g, p);
     REQUIRE(root.has_value());
-    Drive drive(executor, g, p, *root);
+    Drive drive(executor, g, p, *root, {.fs = {}});
     int count = 0;
     auto failed = co_await conformance::run_node_rules(drive.fs(), count);
     for (const auto& line : failed) {

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// WriteBack: start and end, changes, checkpoints. What happens to them is in write_back_jobs.cc.
+
+#include "cache/write_back.h"
+
+#include "grid/base/log.h"
+#include "grid/base/offload.h"
+
+namespace lafs::cache {
+
+namespace {
+
+timespec wall_clock_now() {
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return now;
+}
+
+}  // namespace
+
+WriteBack::WriteBack(asio::any_io_executor executor, CachedClient& client, Options options)
+    : executor_(executor),
+      client_(client),
+      options_(std::move(options)),
+      queue_(options_.limits),
+      wake_(executor),
+      changed_(executor),
+      tasks_(executor) {}
+
+WriteBack::~WriteBack() = default;
+
+Result<std::unique_ptr<WriteBack>> WriteBack::open(asio::any_io_executor executor,
+                                                   CachedClient& client, Disk& disk,
+                                                   Options options) {
+  std::unique_ptr<WriteBack> out(new WriteBack(executor, client, std::move(options)));
+  const auto& o = out->options_;
+  TRY_DO(disk.make_directory(o.directory));
+  // The journal first: its lock guards the others.
+  TRY(journal,
+      Journal::open(executor, disk,
+                    {.directory = o.directory + "/journal", .node_secret = o.node_secret}));
+  out->journal_ = std::move(journal);
+  TRY(staging, Staging::open(disk, out->journal_->dirty(),
+                             {.directory = o.directory + "/staging", .budget = o.budget}));
+  out->staging_ = std::move(staging);
+  TRY(store,
+      Store::open(disk, {.directory = o.directory + "/store", .node_secret = o.node_secret}));
+  out->store_ = std::move(store);
+  TRY_DO(out->recover());
+  out->tasks_.spawn(out->run());
+  return out;
+}
+
+Result<> WriteBack::recover() {
+  if (!store_->put_aside().empty())
+    warnings_.push_back("the cache's database was damaged and is kept as " + store_->put_aside() +
+                        "; changes that were only there are lost, the journal's are not");
+  TRY_DO(store_->each([&](ByteView, ByteView value) -> Result<> {
+    if (auto done = tree_.restore(value); !done)
+      warnings_.push_back("an entry of the cache's database cannot be read: " +
+                          done.error().message());
+    return {};
+  }));
+  if (store_->damaged() > 0)
+    warnings_.push_back(std::to_string(store_->damaged()) +
+                        " entries of the cache's database are damaged");
+  auto apply = [&](Sequence sequence, ByteView payload) -> Result<> {
+    auto record = decode(payload);
+    if (record)
+      tree_.apply(*record);
+    else
+      warnings_.push_back("journal record " + std::to_string(sequence) + " cannot be read");
+    return {};
+  };
+  TRY(report, journal_->replay(store_->covered(), apply, apply));
+  if (report.damaged) warnings_.push_back(report.damage);
+  tree_.mend(warnings_);
+  for (const auto& warning : warnings_) log::error(warning);
+
+  // Staging files that nothing speaks of any more.
+  std::set<StagedId> known;
+  for (auto number : tree_.kept())
+    if (const auto* inode = tree_.find(number); inode->content)
+      known.insert(inode->content->staged.id);
+  TRY(ids, staging_->ids());
+  for (auto id : ids)
+    if (!known.contains(id)) TRY_DO(staging_->remove(id));
+  queue_all();
+  if (queue_.size() > 0)
+    log::info(std::to_string(queue_.size()) + " uploads were left by the last run");
+  return {};
+}
+
+void WriteBack::queue_all() {
+  const auto now = Clock::now();
+  for (auto number : tree_.kept()) {
+    const auto* inode = tree_.find(number);
+    if (needs_upload(*inode))
+      queue_.add({Kind::content, number}, inode->current_size(), now, false);
+    if (inode->directory && !inode->cap) queue_.add({Kind::directory, number}, 0, now, false);
+  }
+  for (auto number : tree_.directories_with_changes())
+    queue_.add({Kind::names, number}, 0, now, true);
+}
+
+Task<Result<>> WriteBack::close() {
+  closing_ = true;
+  wake_.notify();
+  tasks_.cancel();
+  co_await tasks_.join();
+  while (checkpointing_) co_await changed_.wait_shielded();
+  co_await checkpoint();
+  co_return co_await journal_->close();
+}
+
+// ------------------------------------------------------------------------------- changes
+
+Result<> WriteBack::commit(const Record& record) {
+  if (record.empty()) return {};
+  // Files that nobody will read again; those that are open go when they are let go of.
+  std::vector<StagedId> unneeded;
+  for (const auto& op : record) {
+    const auto* forgotten = std::get_if<ForgetNode>(&op);
+    auto* inode = forgotten ? tree_.find(forgotten->number) : nullptr;
+    if (!inode || !inode->content) continue;
+    if (inode->opens > 0) TRY_DO(stage(*inode));
+    if (!inode->staged) unneeded.push_back(inode->content->staged.id);
+  }
+  TRY(sequence, journal_->append(encode(record)));
+  static_cast<void>(sequence);
+  tree_.apply(record);
+  for (auto id : unneeded) discard(id);
+  note(record);
+  if (journal_->use().bytes > options_.checkpoint_bytes && !checkpointing_ && !closing_) {
+    checkpointing_ = true;
+    tasks_.spawn(checkpoint());
+  }
+  return {};
+}
+
+// What a change means for the queue.
+void WriteBack::note(const Record& record) {
+  const auto now = Clock::now();
+  for (const auto& op : record) {
+    if (const auto* node = std::get_if<PutNode>(&op)) {
+      if (node->directory && !node->cap) queue_.add({Kind::directory, node->number}, 0, now, false);
+    } else if (const auto* name = std::get_if<PutPending>(&op)) {
+      queue_.add({Kind::names, name->directory}, 0, now, true);
+    } else if (const auto* forgotten = std::get_if<ForgetNode>(&op)) {
+      queue_.remove({Kind::content, forgotten->number});
+      queue_.remove({Kind::directory, forgotten->number});
+      queue_.remove({Kind::names, forgotten->number});
+      open_contents_.erase(forgotten->number);
+    } else if (const auto* settled = std::get_if<Settled>(&op)) {
+      if (!tree_.pending_in(settled->directory)) queue_.remove({Kind::names, settled->directory});
+    }
+  }
+  wake_.notify();
+  changed_.notify();
+}
+
+bool WriteBack::needs_upload(const Inode& inode) {
+  return !inode.directory && (inode.content || !inode.cap);
+}
+
+Task<Result<>> WriteBack::sync() { co_return co_await journal_->sync(); }
+
+Task<> WriteBack::checkpoint() {
+  checkpointing_ = true;
+  auto changes = std::move(unsaved_);
+  auto newer = tree_.take_changes();
+  changes.insert(changes.end(), std::make_move_iterator(newer.begin()),
+                 std::make_move_iterator(newer.end()));
+  unsaved_.clear();
+  const auto covered = journal_->last();
+  // The database is not to speak of staged bytes that a loss of power could still take.
+  Result<> done = co_await journal_->synced(covered);
+  if (done && covered > store_->covered()) {
+    auto work = [&] { return store_->checkpoint(changes, covered); };
+    done = co_await offload(client_.client().pool(), std::ref(work));
+  }
+  if (done) done = journal_->checkpoint(covered);
+  if (!done) {
+    log::error("checkpoint: " + done.error().message());
+    unsaved_ = std::move(changes);
+  }
+  reap();
+  checkpointing_ = false;
+  changed_.notify();
+}
+
+void WriteBack::discard(StagedId id) {
+  if (id) discarded_.push_back({journal_->last(), id});
+}
+
+void WriteBack::reap() {
+  while (!discarded_.empty() && discarded_.front().after <= journal_->last_synced()) {
+    if (auto done = staging_->remove(discarded_.front().id); !done)
+      log::warning("staging file: " + done.error().message());
+    discarded_.pop_front();
+  }
+}
+
+// ------------------------------------------------------------------------------- content
+
+void WriteBack::let_go(Inode& inode) {
+  if (--inode.opens > 0 || !inode.staged) return;
+  const auto id = inode.staged->id();
+  if (!inode.content) {
+    inode.size = inode.staged->size();
+    discard(id);
+  }
+  inode.staged.reset();
+}
+
+Result<> WriteBack::stage(Inode& inode) {
+  if (inode.staged) return {};
+  if (inode.content) {
+    TRY(opened, staging_->reopen(inode.content->staged));
+    inode.staged = std::move(opened);
+    return {};
+  }
+  TRY(made, staging_->create(inode.size));
+  inode.staged = std::move(made);
+  inode.stored_version = inode.staged->version();
+  return {};
+}
+
+namespace {
+
+// Clean content that is still staged begins anew: what is here is also on the grid.
+Content content_of(const Inode& inode) {
+  Content out;
+  out.staged = Staging::memory_of(*inode.staged);
+  out.staged.local.clear();
+  out.staged.inherited_size = inode.cap ? inode.staged->size() : 0;
+  out.base = inode.cap;
+  return out;
+}
+
+}  // namespace
+
+Task<Result<>> WriteBack::write(InodePtr inode, std::optional<std::uint64_t> offset, ByteView data,
+                                std::optional<Cap> base) {
+  // From three quarters of the budget on writers wait a little, at the end 50 ms for each write;
+  // when nothing is left, the write itself says so.
+  const auto pressure = staging_->budget().pressure();
+  if (pressure > 0)
+    co_await sleep_for(std::chrono::microseconds(static_cast<int>(50'000 * pressure * pressure)));
+  CO_TRY_DO(stage(*inode));
+  if (data.empty()) co_return Result<>{};
+  const auto when = wall_clock_now();
+  if (inode->named() && !inode->content)
+    CO_TRY_DO(commit(tree_.start_content(*inode, content_of(*inode), base)));
+  const auto at = offset.value_or(inode->staged->size());
+  CO_TRY_DO(inode->staged->write(at, data));
+  if (inode->named()) {
+    CO_TRY_DO(commit({Extent{inode->number, at, data.size(), when}}));
+    if (inode->writers > 0) {
+      auto [it, is_new] = open_contents_.try_emplace(inode->number);
+      it->second.last_write = Clock::now();
+      if (is_new) it->second.since = it->second.last_write;
+    }
+  } else {
+    inode->facts.mtime = inode->facts.ctime = when;
+  }
+  co_return Result<>{};
+}
+
+Result<> WriteBack::truncate(Inode& inode, std::uint64_t size, const std::optional<Cap>& base) {
+  TRY_DO(stage(inode));
+  const auto when = wall_clock_now();
+  if (inode.named()) {
+    Record record;
+    if (!inode.content) record = tree_.start_content(inode, content_of(inode), base);
+    record.push_back(Truncated{inode.number, size, when});
+    TRY_DO(commit(record));
+  } else {
+    inode.facts.mtime = inode.facts.ctime = when;
+  }
+  inode.staged->truncate(size);
+  return {};
+}
+
+void WriteBack::finish(Inode& inode) {
+  open_contents_.erase(inode.number);
+  if (!inode.kept || !needs_upload(inode)) return;
+  queue_.add({Kind::content, inode.number}, inode.current_size(), Clock::now(), true);
+  wake_.notify();
+}
+
+void WriteBack::finish_idle(TimePoint now) {
+  std::vector<InodeNo> old;
+  for (const auto& [number, open] : open_contents_)
+    if (now - open.last_write > options_.idle || now - open.since > options_.latest)
+      old.push_back(number);
+  for (auto number : old) {
+    open_contents_.erase(number);
+    if (auto* inode = tree_.find(number)) finish(*inode);
+  }
+}
+
+}  // namespace lafs::cache
