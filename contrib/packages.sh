@@ -10,8 +10,13 @@ lafs_build_packages=(
   catch2                                          # the tests are part of every build
   python3 git curl ca-certificates openssl rsync
 )
-# For the format check, the sanitizers and the fuzzers; without them those are skipped.
-lafs_test_packages=(clang-19 libclang-rt-19-dev lld-19 clang-format-19)
+# For the format check, the sanitizers, the fuzzers and the tests with other people's programs; without
+# them those are skipped. vsftpd, with which the FTP server is compared, is not among them: Debian's
+# package starts it for the whole network.
+lafs_test_packages=(
+  clang-19 libclang-rt-19-dev lld-19 clang-format-19
+  lftp wget ncftp tnftp inetutils-ftp rclone python3-pyftpdlib
+)
 
 # install_packages NAME...: installs those that are missing, when we may; otherwise names them.
 install_packages() {

@@ -3,6 +3,7 @@
 
 #include "frontends/accounts_command.h"
 #include "frontends/cli/commands.h"
+#include "frontends/ftp_command.h"
 #include "frontends/mount_command.h"
 #include "frontends/sftp_command.h"
 
@@ -18,6 +19,7 @@ int run_app(int argc, char** argv) {
   add_mount_commands(commands);
   add_sftp_commands(commands);
   add_accounts_commands(commands);
+  add_ftp_command(commands);
   cli::add_storage_commands(commands);
   cli::add_storage_report_commands(commands);
   cli::add_grid_commands(commands);
