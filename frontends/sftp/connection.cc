@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "frontends/sftp/connection.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -11,6 +12,25 @@
 #include "grid/base/log.h"
 
 namespace lafs::sftp {
+namespace {
+
+constexpr auto hear_out_limit = std::chrono::seconds(1);
+
+// Closing a socket with unread bytes resets the connection, and our last words, why it ends, would
+// be lost with it.
+void hear_out(int socket) {
+  ::shutdown(socket, SHUT_WR);
+  const auto by = Clock::now() + hear_out_limit;
+  Bytes ignored(64 * 1024);
+  while (Clock::now() < by) {
+    pollfd readable{socket, POLLIN, 0};
+    if (::poll(&readable, 1, 100) < 0) return;
+    if (readable.revents && ::recv(socket, ignored.data(), ignored.size(), MSG_DONTWAIT) <= 0)
+      return;
+  }
+}
+
+}  // namespace
 
 Connection::Connection(asio::any_io_executor executor, Server& server, ssh_session_struct* session,
                        int socket, std::string address)
@@ -34,6 +54,7 @@ bool Connection::idle() const {
 Task<> Connection::run() {
   thread_ = std::thread([this] {
     ssh_.run();
+    hear_out(socket_);
     asio::post(executor_, [this] {
       ended_ = true;
       thread_ended_.notify();

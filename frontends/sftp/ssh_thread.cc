@@ -64,10 +64,9 @@ void SshThread::run() {
   } else {
     log::debug(std::string("sftp: no key exchange: ") + ssh_get_error(session_));
   }
-  for (auto& channel : channels_) {
+  // The channels go with the session: closing each of them now would be in the way of goodbye.
+  for (auto& channel : channels_)
     if (channel.pipe) channel.pipe->broken();
-    ssh_channel_free(channel.channel);
-  }
   channels_.clear();
   std::string reason;
   {
@@ -106,6 +105,8 @@ void SshThread::serve() {
         static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(wait).count());
     if (ssh_event_dopoll(event, milliseconds) == SSH_ERROR || !ssh_is_connected(session_)) break;
   }
+  // libssh writes only after it has been told that the socket takes it: so it is ready for goodbye.
+  ssh_event_dopoll(event, 0);
   ssh_event_remove_fd(event, wake_->fd());
   ssh_event_remove_session(event, session_);
   ssh_event_free(event);
