@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// A running storage server: the disk server of a node directory behind HTTPS on its addresses. I/O
-// thread only; close() before destruction.
+// A running storage server: the disk server of a node directory behind HTTPS on its addresses, its
+// collector, and its figures. I/O thread only; close() before destruction.
 
 #include <memory>
 
+#include "grid/base/metrics.h"
 #include "grid/base/offload.h"
 #include "grid/storage_node.h"
 
@@ -13,11 +14,15 @@ namespace lafs::grid {
 
 class StorageService {
  public:
-  // Wipes half-written uploads of an earlier life, binds every address and serves.
+  // Wipes half-written uploads of an earlier life, binds every address and serves. `metrics`
+  // outlives the service and is not asked any more once it is closed.
   static Task<Result<std::unique_ptr<StorageService>>> start(asio::any_io_executor executor,
                                                              Pool& pool, const NodeDir& node,
-                                                             const StorageNode& who);
+                                                             const StorageNode& who,
+                                                             metrics::Registry& metrics);
   ~StorageService();
+  // Takes no new connections; requests under way may take `patience`. Then close().
+  Task<> drain(Duration patience);
   Task<> close();
 
  private:

@@ -2,18 +2,43 @@
 
 // lafs serve storage: one storage server from a node directory.
 
+#include <sys/resource.h>
 #include <CLI/CLI.hpp>
+
 #include <csignal>
 
 #include "frontends/cli/commands.h"
 #include "frontends/cli/local_grid.h"
 #include "frontends/cli/output.h"
 #include "grid/base/log.h"
+#include "grid/base/metrics_endpoint.h"
+#include "grid/base/notify.h"
 #include "grid/storage_service.h"
 
 namespace lafs::cli {
 
 namespace {
+
+// How long requests under way may take when the server is told to stop.
+constexpr auto drain_patience = std::chrono::seconds(20);
+
+// A server of thousands of connections needs as many descriptors.
+void allow_many_descriptors() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// Shows the service manager that the I/O thread still turns.
+Task<> feed_watchdog(Duration interval) {
+  while (true) {
+    co_await sleep_for(interval);
+    const bool stop = co_await stop_requested();
+    if (stop) co_return;
+    notify_service_manager("WATCHDOG=1");
+  }
+}
 
 struct ServeStorage {
   std::string address;
@@ -33,19 +58,40 @@ Task<Result<Exit>> serve_storage(Io io, const Globals& globals, const ServeStora
     co_return fail(Errc::bad_config,
                    node.config().where("storage", "enabled") + ": [storage] enabled is false");
   }
+  if (node.storage().json_log) log::set_format(log::Format::json);
+  const auto& expiry = node.storage().expiry;
+  log::info(expiry.enabled ? "shares are collected when their leases have run out"
+                           : "shares are never collected: expire.enabled is off",
+            {{"policy", expiry.text()}});
+  allow_many_descriptors();
   CO_TRY(lock, take_server_lock(node.path()));
   CO_TRY(who, grid::StorageNode::prepare(node, address));
   // For the operator: what clients of this server put into their servers.yaml.
   CO_TRY_DO(grid::replace_file(node.private_path("storage.yaml"),
                                grid::format_servers({who.announcement}), grid::private_file));
-  CO_TRY(service, co_await grid::StorageService::start(io.executor, io.pool, node, who));
+  metrics::Registry figures;
+  metrics::Endpoint endpoint(io.executor, figures);
+  CO_TRY(service, co_await grid::StorageService::start(io.executor, io.pool, node, who, figures));
+  TaskGroup watchdog(io.executor);
+  if (const auto port = node.storage().metrics_port) {
+    if (auto offered = endpoint.listen(*port); !offered) {
+      co_await service->close();
+      co_return std::unexpected(offered.error());
+    }
+  }
   log::info("serving " + node.storage().directory.string() + " as " + who.announcement.id);
   print("storage server " + who.announcement.id + "\nits entry for servers.yaml is in " +
         node.private_path("storage.yaml").string() + "\n");
   if (auto printed = finish_output(); !printed) log::info("nobody reads standard output");
+  notify_service_manager("READY=1");
+  if (const auto interval = watchdog_interval()) watchdog.spawn(feed_watchdog(*interval / 2));
   co_await wait_for_stop();
   log::info("stopping");
-  co_await service->close();
+  notify_service_manager("STOPPING=1");
+  watchdog.cancel();
+  co_await watchdog.join();
+  co_await endpoint.close();
+  co_await service->drain(drain_patience);
   co_return Exit::ok;
 }
 

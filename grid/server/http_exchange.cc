@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::string_view octets = "application/octet-stream";
 constexpr std::string_view cbor = "application/cbor";
+constexpr std::string_view json = "application/json";
 constexpr std::uint64_t max_allocate_body = 8192;
 constexpr std::uint64_t max_report_body = 32768 + 64;
 
@@ -165,8 +166,8 @@ std::optional<std::string_view> take_secrets(const HttpHead& head, unsigned want
 
 // --- headers of endpoints
 
-// The best entry of the first Accept header must be CBOR.
-bool accepts_cbor(const HttpHead& head) {
+// The best entry of the first Accept header must be CBOR or, which Tahoe does not know, JSON.
+bool accepts_ours(const HttpHead& head, HttpCall& call) {
   const auto* accept = head.find("Accept");
   if (!accept) return true;
   std::string_view rest = *accept;
@@ -187,14 +188,17 @@ bool accepts_cbor(const HttpHead& head) {
       best_quality = quality;
     }
   }
-  return same_name(best, cbor);
+  call.json_reply = same_name(best, json);
+  return call.json_reply || same_name(best, cbor);
 }
 
-bool sends_cbor(const HttpHead& head) {
+bool sends_ours(const HttpHead& head, HttpCall& call) {
   const auto* type = head.find("Content-Type");
   if (!type) return true;
   std::string_view rest = *type;
-  return same_name(strip(take_until(rest, ';')), cbor);
+  const auto name = strip(take_until(rest, ';'));
+  call.json_body = same_name(name, json);
+  return call.json_body || same_name(name, cbor);
 }
 
 // "A-B" with A <= B, as a half-open range.
@@ -235,7 +239,7 @@ std::optional<HttpReply> check_head(const HttpHead& head, HttpCall& call,
   switch (call.endpoint) {
     case Endpoint::version:
     case Endpoint::list:
-      if (!accepts_cbor(head)) return refuse(406);
+      if (!accepts_ours(head, call)) return refuse(406);
       break;
     case Endpoint::read:
       if (const auto* range = head.find("Range")) {
@@ -247,7 +251,7 @@ std::optional<HttpReply> check_head(const HttpHead& head, HttpCall& call,
       const auto* range = head.find("Content-Range");
       if (range) call.range = parse_content_range(*range);
       if (!call.range) return refuse(416);
-      if (!accepts_cbor(head)) return refuse(406);
+      if (!accepts_ours(head, call)) return refuse(406);
       if (head.content_length && *head.content_length < call.range->size()) {
         return plain_reply(400, "The body is shorter than its Content-Range");
       }
@@ -257,8 +261,9 @@ std::optional<HttpReply> check_head(const HttpHead& head, HttpCall& call,
     case Endpoint::allocate:
     case Endpoint::read_test_write:
     case Endpoint::advise_corrupt:
-      if (!sends_cbor(head)) return refuse(415);
-      if (call.endpoint != Endpoint::advise_corrupt && !accepts_cbor(head)) return refuse(406);
+      if (!sends_ours(head, call)) return refuse(415);
+      if (call.endpoint != Endpoint::advise_corrupt && !accepts_ours(head, call))
+        return refuse(406);
       call.body_limit = call.endpoint == Endpoint::allocate         ? max_allocate_body
                         : call.endpoint == Endpoint::advise_corrupt ? max_report_body
                                                                     : max_mutable_request;
@@ -398,6 +403,15 @@ HttpReply cbor_reply(Bytes body, unsigned status) {
   reply.status = status;
   reply.content_type = cbor;
   reply.body = std::move(body);
+  return reply;
+}
+
+HttpReply json_reply(std::string_view text, unsigned status) {
+  HttpReply reply;
+  reply.status = status;
+  reply.content_type = json;
+  reply.body = to_bytes(text);
+  reply.body.push_back('\n');
   return reply;
 }
 

@@ -52,6 +52,8 @@ struct HttpCall {
   Secret32 write_enabler;
   std::optional<ByteRange> range;  // of a write; of a read, where nothing means the whole share
   bool head_only = false;          // the reply's body is not to be sent
+  bool json_body = false;          // the body is JSON, not CBOR
+  bool json_reply = false;         // the reply is to be JSON
   std::uint64_t body_limit = 0;    // longest body in bytes; beyond: 413
 };
 
@@ -73,6 +75,7 @@ UploadSecret upload_secret_of(ByteView wire);
 
 HttpReply plain_reply(unsigned status, std::string_view text = {});
 HttpReply cbor_reply(Bytes body, unsigned status = 200);
+HttpReply json_reply(std::string_view text, unsigned status = 200);
 HttpReply too_long_reply();  // 413
 // 206, 204 when there is nothing, 200 when no range was asked for.
 HttpReply read_reply(const HttpCall& call, Bytes data);
