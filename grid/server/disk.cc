@@ -123,8 +123,8 @@ Result<bool> File::read_cached(std::uint64_t offset, MutableBytes to) const {
   return n >= 0 && static_cast<std::size_t>(n) == to.size();
 }
 
-Disk::Disk(bool durable, std::function<bool(std::string_view)> allow_step)
-    : durable_(durable), allow_step_(std::move(allow_step)) {}
+Disk::Disk(bool durable, std::function<bool(std::string_view)> allow_step, StepDone step_done)
+    : durable_(durable), allow_step_(std::move(allow_step)), step_done_(std::move(step_done)) {}
 
 Result<> Disk::step(std::string_view name) {
   if (!allow_step_) return {};
@@ -137,12 +137,15 @@ Result<File> Disk::create(const std::filesystem::path& path) {
   TRY_DO(step("create"));
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0) return last_error("creating", path);
+  done("create", path);
   return File(fd, path);
 }
 
 Result<> Disk::write(const File& file, std::uint64_t offset, ByteView data) {
   TRY_DO(step("write"));
-  return write_all(file.fd_, offset, data, file.path_);
+  TRY_DO(write_all(file.fd_, offset, data, file.path_));
+  done("write", file.path_);
+  return {};
 }
 
 Result<> Disk::resize(const File& file, std::uint64_t size) {
@@ -150,6 +153,7 @@ Result<> Disk::resize(const File& file, std::uint64_t size) {
   if (!fits_off_t(size, 0)) return std::unexpected(disk_error("resizing", file.path_, EFBIG));
   if (::ftruncate(file.fd_, static_cast<off_t>(size)) != 0)
     return last_error("resizing", file.path_);
+  done("resize", file.path_);
   return {};
 }
 
@@ -158,7 +162,10 @@ Result<> Disk::copy(const File& from, const File& to) {
   TRY(size, from.size());
 #ifdef FICLONE
   // Where the file system shares blocks between files (XFS, Btrfs), a copy costs nothing.
-  if (::ioctl(to.fd_, FICLONE, from.fd_) == 0) return {};
+  if (::ioctl(to.fd_, FICLONE, from.fd_) == 0) {
+    done("copy", to.path_);
+    return {};
+  }
 #endif
   if (::ftruncate(to.fd_, static_cast<off_t>(size)) != 0) return last_error("resizing", to.path_);
   Bytes buffer;
@@ -177,24 +184,28 @@ Result<> Disk::copy(const File& from, const File& to) {
       at += static_cast<off_t>(n);
     }
   }
+  done("copy", to.path_);
   return {};
 }
 
 Result<> Disk::sync(const File& file) {
   TRY_DO(step("sync"));
   if (durable_ && ::fdatasync(file.fd_) != 0) return last_error("syncing", file.path_);
+  done("sync", file.path_);
   return {};
 }
 
 Result<> Disk::rename(const std::filesystem::path& from, const std::filesystem::path& to) {
   TRY_DO(step("rename"));
   if (::rename(from.c_str(), to.c_str()) != 0) return last_error("renaming to", to);
+  done("rename", from, to);
   return {};
 }
 
 Result<> Disk::remove(const std::filesystem::path& path) {
   TRY_DO(step("remove"));
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) return last_error("removing", path);
+  done("remove", path);
   return {};
 }
 
@@ -206,6 +217,7 @@ Result<> Disk::make_directories(const std::filesystem::path& root,
     at /= part;
     TRY_DO(step("mkdir"));
     if (::mkdir(at.c_str(), 0777) == 0) {
+      done("mkdir", at);
       TRY_DO(sync_directory(parent));
     } else if (errno != EEXIST) {
       return last_error("creating", at);
@@ -215,7 +227,9 @@ Result<> Disk::make_directories(const std::filesystem::path& root,
 }
 
 bool Disk::remove_directory(const std::filesystem::path& directory) {
-  return step("rmdir") && ::rmdir(directory.c_str()) == 0;
+  if (!step("rmdir") || ::rmdir(directory.c_str()) != 0) return false;
+  done("rmdir", directory);
+  return true;
 }
 
 Result<> Disk::sync_directory(const std::filesystem::path& directory) {
@@ -227,6 +241,7 @@ Result<> Disk::sync_directory(const std::filesystem::path& directory) {
   const auto problem = failed ? disk_error("syncing", directory, errno) : Error{};
   ::close(fd);
   if (failed) return std::unexpected(problem);
+  done("sync directory", directory);
   return {};
 }
 

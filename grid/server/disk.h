@@ -3,7 +3,8 @@
 
 // The server's hands on the disk. Reading is free; every change is one named step of a Disk, so
 // that a test can stop the world before any of them (DiskServer::Options::allow_step), and so that
-// durability is decided in one place. Runs on pool threads; one Disk may be used by several.
+// durability is decided in one place (and another may watch what has happened:
+// DiskServer::Options::step_done). Runs on pool threads; one Disk may be used by several.
 
 #include <atomic>
 #include <filesystem>
@@ -42,8 +43,13 @@ class File {
 
 class Disk {
  public:
+  // A step that was done, and with which paths; `to` is the new name of a rename.
+  using StepDone = std::function<void(std::string_view step, const std::filesystem::path& path,
+                                      const std::filesystem::path& to)>;
+
   // `durable`: whether sync() and sync_directory() do anything.
-  explicit Disk(bool durable = true, std::function<bool(std::string_view)> allow_step = {});
+  explicit Disk(bool durable = true, std::function<bool(std::string_view)> allow_step = {},
+                StepDone step_done = {});
 
   Result<File> create(const std::filesystem::path& path);  // readable and writable, and empty
   Result<> write(const File& file, std::uint64_t offset, ByteView data);
@@ -64,9 +70,14 @@ class Disk {
 
  private:
   Result<> step(std::string_view name);
+  void done(std::string_view name, const std::filesystem::path& path,
+            const std::filesystem::path& to = {}) {
+    if (step_done_) step_done_(name, path, to);
+  }
 
   bool durable_;
   std::function<bool(std::string_view)> allow_step_;
+  StepDone step_done_;
   std::atomic<bool> dead_ = false;  // a step was refused: nothing may happen any more
 };
 

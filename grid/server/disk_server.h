@@ -42,6 +42,10 @@ class DiskServer final : public Server {
     // Asked before every change of the disk with the step's name; false stops there, as if the
     // process had been killed: neither this step nor any later one happens. For tests.
     std::function<bool(std::string_view)> allow_step;
+    // Told of every change that was made: see Disk::StepDone. For tests.
+    std::function<void(std::string_view, const std::filesystem::path&,
+                       const std::filesystem::path&)>
+        step_done;
   };
 
   // Creates the directories and wipes shares/incoming. Errc::io, Errc::access_denied.
