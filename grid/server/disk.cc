@@ -234,7 +234,10 @@ bool Disk::remove_directory(const std::filesystem::path& directory) {
 
 Result<> Disk::sync_directory(const std::filesystem::path& directory) {
   TRY_DO(step("sync directory"));
-  if (!durable_) return {};
+  if (!durable_) {
+    done("sync directory", directory);
+    return {};
+  }
   const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return last_error("opening", directory);
   const int failed = ::fsync(fd);

@@ -97,7 +97,6 @@ bool cut_at(int last, Keeps keeps, Before before, Change change, After after) {
   DiskFixture fixture;
   fixture.options.usage_index = false;
   fixture.with_server(before);
-  fixture.options.durable = true;
   const auto root = fixture.options.directory;
   std::optional<Memory> memory;
   int step = 0;
@@ -124,7 +123,6 @@ bool cut_at(int last, Keeps keeps, Before before, Change change, After after) {
   at_the_end->cut(keeps);
   fixture.options.allow_step = {};
   fixture.options.step_done = {};
-  fixture.options.durable = false;
   auto look = [&](Server& server) { return after(server, acknowledged); };
   CAPTURE(last);
   fixture.with_server(look);
