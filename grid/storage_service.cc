@@ -123,6 +123,13 @@ Task<Result<std::unique_ptr<StorageService>>> StorageService::start(asio::any_io
   co_return service;
 }
 
+void StorageService::apply(const StorageConfig& config) {
+  parts_->disk->set_space(config.reserved_space, config.size_limit, config.read_only);
+  parts_->disk->set_upload_timeout(config.upload_timeout);
+  parts_->collector->set_policy(config.expiry);
+  parts_->http->set_limits(config.max_connections, config.max_connections_per_peer);
+}
+
 Task<> StorageService::drain(Duration patience) {
   co_await parts_->http->drain(patience);
   co_await close();

@@ -21,6 +21,8 @@ class StorageService {
                                                              const StorageNode& who,
                                                              metrics::Registry& metrics);
   ~StorageService();
+  // Settings that may change while it runs: all but what and where it serves.
+  void apply(const StorageConfig& config);
   // Takes no new connections; requests under way may take `patience`. Then close().
   Task<> drain(Duration patience);
   Task<> close();

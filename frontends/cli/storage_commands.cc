@@ -5,6 +5,9 @@
 #include <sys/resource.h>
 #include <CLI/CLI.hpp>
 
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <csignal>
 
 #include "frontends/cli/commands.h"
@@ -40,6 +43,23 @@ Task<> feed_watchdog(Duration interval) {
   }
 }
 
+// On SIGHUP, tahoe.cfg is read again. A mistake in it leaves everything as it was.
+Task<> reload_on_hangup(asio::any_io_executor executor, std::filesystem::path node_path,
+                        grid::StorageService& service) {
+  asio::signal_set hangups(executor, SIGHUP);
+  while (true) {
+    auto [error, number] = co_await hangups.async_wait(asio::as_tuple(asio::use_awaitable));
+    if (error) co_return;
+    const auto node = grid::NodeDir::open(node_path);
+    if (!node) {
+      log::error("the settings stay as they are: " + node.error().message());
+      continue;
+    }
+    service.apply(node->storage());
+    log::info("the settings were read again", {{"policy", node->storage().expiry.text()}});
+  }
+}
+
 struct ServeStorage {
   std::string address;
 };
@@ -72,9 +92,12 @@ Task<Result<Exit>> serve_storage(Io io, const Globals& globals, const ServeStora
   metrics::Registry figures;
   metrics::Endpoint endpoint(io.executor, figures);
   CO_TRY(service, co_await grid::StorageService::start(io.executor, io.pool, node, who, figures));
-  TaskGroup watchdog(io.executor);
+  TaskGroup companions(io.executor);
+  companions.spawn(reload_on_hangup(io.executor, node.path(), *service));
   if (const auto port = node.storage().metrics_port) {
     if (auto offered = endpoint.listen(*port); !offered) {
+      companions.cancel();
+      co_await companions.join();
       co_await service->close();
       co_return std::unexpected(offered.error());
     }
@@ -84,12 +107,12 @@ Task<Result<Exit>> serve_storage(Io io, const Globals& globals, const ServeStora
         node.private_path("storage.yaml").string() + "\n");
   if (auto printed = finish_output(); !printed) log::info("nobody reads standard output");
   notify_service_manager("READY=1");
-  if (const auto interval = watchdog_interval()) watchdog.spawn(feed_watchdog(*interval / 2));
+  if (const auto interval = watchdog_interval()) companions.spawn(feed_watchdog(*interval / 2));
   co_await wait_for_stop();
   log::info("stopping");
   notify_service_manager("STOPPING=1");
-  watchdog.cancel();
-  co_await watchdog.join();
+  companions.cancel();
+  co_await companions.join();
   co_await endpoint.close();
   co_await service->drain(drain_patience);
   co_return Exit::ok;

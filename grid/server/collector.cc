@@ -26,6 +26,13 @@ Collector::~Collector() = default;
 
 void Collector::start() { task_.spawn(run()); }
 
+void Collector::set_policy(const ExpiryPolicy& policy) {
+  options_.policy = policy;
+  if (!state_.current) return;
+  state_.current->enabled = policy.enabled;
+  state_.current->policy = policy.text();
+}
+
 Task<> Collector::close() {
   task_.cancel();
   co_await task_.join();

@@ -30,6 +30,8 @@ class Collector {
   ~Collector();
 
   void start();
+  // For what has not been examined yet.
+  void set_policy(const ExpiryPolicy& policy);
   Task<> close();
 
   // One walk from where the state says to the end. Errc::cancelled: it was stopped on the way.

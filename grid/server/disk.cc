@@ -148,6 +148,12 @@ Result<> Disk::write(const File& file, std::uint64_t offset, ByteView data) {
   return {};
 }
 
+void Disk::begin_writing_out(const File& file, std::uint64_t offset, std::uint64_t length) {
+  if (!durable_) return;
+  ::sync_file_range(file.fd_, static_cast<off_t>(offset), static_cast<off_t>(length),
+                    SYNC_FILE_RANGE_WRITE);
+}
+
 Result<> Disk::resize(const File& file, std::uint64_t size) {
   TRY_DO(step("resize"));
   if (!fits_off_t(size, 0)) return std::unexpected(disk_error("resizing", file.path_, EFBIG));

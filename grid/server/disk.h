@@ -53,6 +53,9 @@ class Disk {
 
   Result<File> create(const std::filesystem::path& path);  // readable and writable, and empty
   Result<> write(const File& file, std::uint64_t offset, ByteView data);
+  // Has the disk begin with what was just written there, so that a later sync() has less to wait
+  // for. No step: nothing changes, and nothing is promised.
+  void begin_writing_out(const File& file, std::uint64_t offset, std::uint64_t length);
   Result<> resize(const File& file, std::uint64_t size);
   // Makes `to`, which is empty, a copy of `from`; holes stay holes.
   Result<> copy(const File& from, const File& to);

@@ -53,6 +53,10 @@ class DiskServer final : public Server {
                                                   Options options);
   ~DiskServer() override;
 
+  // Other settings from now on.
+  void set_space(std::uint64_t reserved, std::optional<std::uint64_t> limit, bool read_only);
+  void set_upload_timeout(Duration timeout);
+
   // Whether any share is there (spec/storage 8.6: decides the default permutation seed).
   bool has_shares() const;
   std::size_t uploads_in_progress() const;

@@ -21,6 +21,13 @@ SpaceInUse DiskServer::State::in_use() const {
   return out;
 }
 
+void DiskServer::set_space(std::uint64_t reserved, std::optional<std::uint64_t> limit,
+                           bool read_only) {
+  state_->space.set(reserved, limit, read_only);
+}
+
+void DiskServer::set_upload_timeout(Duration timeout) { state_->options.upload_timeout = timeout; }
+
 std::size_t DiskServer::uploads_in_progress() const { return state_->uploads.size(); }
 std::uint64_t DiskServer::promised_space() const { return state_->uploads.promised(); }
 

@@ -142,6 +142,11 @@ Task<Result<std::uint16_t>> HttpService::listen(std::string address, std::uint16
   co_return actual;
 }
 
+void HttpService::set_limits(std::size_t max_connections, std::size_t max_connections_per_peer) {
+  state_->options.max_connections = max_connections;
+  state_->options.max_connections_per_peer = max_connections_per_peer;
+}
+
 void HttpService::serve_in_the_clear(int socket) {
   State& s = *state_;
   Generic::socket wrapped(s.executor);

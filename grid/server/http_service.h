@@ -41,6 +41,8 @@ class HttpService {
   // Binds and starts to serve; may be called for several addresses. `address`: IPv4 or IPv6 text.
   // Port 0 takes a free one. Returns the port. Errc::bad_argument, access_denied, busy, io.
   Task<Result<std::uint16_t>> listen(std::string address, std::uint16_t port);
+  // For connections from now on.
+  void set_limits(std::size_t max_connections, std::size_t max_connections_per_peer);
   // Serves the requests on a connected stream socket, which is ours from now on, without TLS: for
   // tests that have no use for it.
   void serve_in_the_clear(int socket);

@@ -41,6 +41,37 @@ bool expects_continue(const HttpHead& head) {
   return expect && beast::iequals(*expect, "100-continue");
 }
 
+// Hands the pieces of one body to the server, one at a time, without waiting for each.
+class PieceWriter {
+ public:
+  PieceWriter(asio::any_io_executor executor, Server& server, const HttpCall& call)
+      : server_(server), call_(call), task_(std::move(executor)) {}
+
+  // Takes the bytes, and gives the buffer of the piece before for them. The caller has joined.
+  void begin(std::uint64_t at, Bytes& bytes) {
+    std::swap(bytes, bytes_);
+    task_.spawn(write(at));
+  }
+  // Waits for the write under way. False when it failed.
+  Task<bool> join() {
+    co_await task_.join();
+    co_return !last_ || *last_;
+  }
+  // The outcome of the last write, if there was one.
+  const std::optional<Result<WriteProgress>>& last() const { return last_; }
+
+ private:
+  Task<> write(std::uint64_t at) {
+    last_ = co_await server_.write(call_.si, call_.number, call_.upload, at, bytes_);
+  }
+
+  Server& server_;
+  const HttpCall& call_;
+  Bytes bytes_;
+  std::optional<Result<WriteProgress>> last_;
+  TaskGroup task_;
+};
+
 }  // namespace
 
 Task<std::optional<Limiter::Permit>> HttpSession::room_for(std::uint64_t bytes) {
@@ -245,24 +276,40 @@ Task<HttpReply> HttpSession::do_read_test_write(const HttpCall& call, Bytes body
 // conflicts stay written. Bytes behind the range are ignored.
 Task<Result<>> HttpSession::do_write(const HttpCall& call, RequestBody& body) {
   const ByteRange range = *call.range;
-  const auto memory = co_await room_for(std::min<std::uint64_t>(range.size(), piece));
+  const auto memory = co_await room_for(std::min<std::uint64_t>(range.size(), 2 * piece));
   HttpReply result = plain_reply(400, "The body is shorter than its Content-Range");
+  // While one piece goes to the disk, the next one comes in.
+  const auto executor = co_await asio::this_coro::executor;
+  PieceWriter writer(executor, context_.server, call);
   Bytes bytes;
+  Result<> received;
+  bool too_short = false;
   for (auto at = range.begin; at < range.end;) {
     bytes.resize(static_cast<std::size_t>(std::min<std::uint64_t>(range.end - at, piece)));
-    CO_TRY(n, co_await body.read(bytes));
-    context_.figures.received(n);
-    if (n < bytes.size()) break;
-    auto progress = co_await context_.server.write(call.si, call.number, call.upload, at, bytes);
-    if (!progress) {
-      result = error_reply(call, progress.error());
+    auto n = co_await body.read(bytes);
+    if (!n) received = std::unexpected(std::move(n).error());
+    const bool good = co_await writer.join();
+    if (!received || !good) break;
+    context_.figures.received(*n);
+    if (*n < bytes.size()) {
+      too_short = true;
       break;
     }
-    const unsigned status = progress->complete ? 201 : 200;
-    result = call.json_reply ? json_reply(required_json(progress->required), status)
-                             : cbor_reply(encode_required(progress->required), status);
-    at += n;
+    writer.begin(at, bytes);
+    at += *n;
     // More than the share holds: what comes after its last byte is an error of the next write.
+  }
+  co_await writer.join();
+  if (!received) co_return received;
+  if (const auto& progress = writer.last()) {
+    if (!*progress) {
+      result = error_reply(call, progress->error());
+    } else if (!too_short) {
+      const auto& required = (*progress)->required;
+      const unsigned status = (*progress)->complete ? 201 : 200;
+      result = call.json_reply ? json_reply(required_json(required), status)
+                               : cbor_reply(encode_required(required), status);
+    }
   }
   const bool drain = body.left().value_or(most_drained) <= most_drained;
   if (!drain) hang_up();

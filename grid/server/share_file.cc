@@ -6,6 +6,7 @@ namespace lafs::grid::storage {
 namespace {
 constexpr std::uint64_t header_size = 12;
 constexpr std::uint64_t lease_count_at = 8;
+constexpr std::size_t large_write = 256 << 10;
 }  // namespace
 
 Bytes immutable_header(ContainerVersion version, std::uint64_t share_size) {
@@ -76,7 +77,11 @@ Result<> ShareFile::write(Disk& disk, std::uint64_t offset, ByteView data) {
   if (cut(offset, data.size()) != data.size()) {
     return fail(Errc::bad_range, "a write outside of the share");
   }
-  return disk.write(file_, header_size + offset, data);
+  TRY_DO(disk.write(file_, header_size + offset, data));
+  if (data.size() >= large_write) {
+    disk.begin_writing_out(file_, header_size + offset, data.size());
+  }
+  return {};
 }
 
 Result<std::vector<Lease>> ShareFile::leases() const {

@@ -27,6 +27,11 @@ class Space {
         std::optional<std::uint64_t> limit, bool read_only)
       : probe_(std::move(probe)), reserved_(reserved), limit_(limit), read_only_(read_only) {}
 
+  void set(std::uint64_t reserved, std::optional<std::uint64_t> limit, bool read_only) {
+    reserved_ = reserved;
+    limit_ = limit;
+    read_only_ = read_only;
+  }
   // Bytes on offer to new immutable shares; 0 when read-only.
   std::uint64_t available(const SpaceInUse& in_use) { return offer(probe_(), in_use); }
   // The same, but the disk is asked once a second at most: every client asks once a second.

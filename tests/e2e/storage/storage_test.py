@@ -134,6 +134,23 @@ def case_operations(server):
     with open(os.path.join(server.dir, "private/storage.furl")) as f:
         swissnum = f.read().strip().rsplit("/", 1)[1]
     check(swissnum not in text, "the swissnum is in the log")
+    # Settings change while it runs.
+    server.start()
+    config = os.path.join(server.dir, "tahoe.cfg")
+    with open(config) as f:
+        before = f.read()
+    for text, refused in ((before.replace("[storage]", "[storage]\nreadonly = true"), True),
+                          (before.replace("[storage]", "[storage]\nreadonly = perhaps"), True),
+                          (before, False)):
+        with open(config, "w") as f:
+            f.write(text)
+        server.process.send_signal(signal.SIGHUP)
+        deadline = time.time() + 10
+        while (float(server.figures()["lafs_storage_available_bytes"]) == 0) != refused:
+            check(time.time() < deadline, f"SIGHUP is not heard: {text}")
+            time.sleep(0.05)
+        time.sleep(0.1)
+    server.end()
     # Killed at any moment, everything acknowledged is there.
     server.start()
     caps = {}
