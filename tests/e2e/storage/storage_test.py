@@ -201,9 +201,8 @@ def request(server, method, path, body=b"", **headers):
 def case_advisories(server):
     server.start()
     server.put(os.urandom(50_000))
-    damaged = os.path.relpath(server.share_files()[0], os.path.join(server.dir, "storage/shares"))
-    _, si, number = damaged.split("/")
-    path = server.share_files()[0]
+    path = max(server.share_files(), key=os.path.getsize)  # the others are directories
+    _, si, number = os.path.relpath(path, os.path.join(server.dir, "storage/shares")).split("/")
     for expected in (True, False):
         if not expected:  # one bit in the middle of the blocks
             with open(path, "r+b") as f:

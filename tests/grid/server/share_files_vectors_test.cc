@@ -3,6 +3,8 @@
 // byte.
 #include <catch2/catch.hpp>
 
+#include "grid/server/collection.h"
+#include "grid/server/disk.h"
 #include "grid/server/mutable_slot.h"
 #include "grid/server/share_file.h"
 #include "grid/server/share_tree.h"
@@ -131,6 +133,55 @@ TEST_CASE("vectors: every share file is read as Tahoe reads it") {
   CHECK(immutables > 5);
   CHECK(mutables > 5);
   CHECK(damaged > 3);
+}
+
+TEST_CASE("vectors: the leases of Tahoe's share files run out one by one, then the share goes") {
+  TemporaryDirectory dir;
+  const ShareTree tree(dir.path());
+  Disk disk(false);
+  ExpiryPolicy policy;
+  policy.enabled = true;
+  std::size_t collected = 0;
+  for (const auto& f : group(vectors(), "files")) {
+    CAPTURE(text(f, "name"));
+    if (!has(f, "file_b64") || has(at(f, "parsed"), "error")) continue;
+    const StorageIndex si{};
+    const auto path = tree.share(si, ShareNo{0});
+    write_file(path, b64(f, "file_b64"));
+    const auto data = b64(at(f, "parsed"), "data_b64");
+    std::vector<std::int64_t> ends;
+    for (const auto& lease : group(at(f, "parsed"), "leases")) {
+      ends.push_back(static_cast<std::int64_t>(number(lease, "expiration")));
+    }
+    if (ends.empty()) {
+      REQUIRE(collect_bucket(disk, tree, si, policy, true, std::int64_t{1} << 40));
+      CHECK(std::filesystem::exists(path));  // never leased: nobody says that it may go
+      std::filesystem::remove(path);
+      continue;
+    }
+    std::ranges::sort(ends);
+    for (const auto end : ends) {
+      const auto left = static_cast<std::size_t>(
+          std::ranges::count_if(ends, [&](std::int64_t other) { return other > end; }));
+      const auto report = collect_bucket(disk, tree, si, policy, true, end + 1);
+      REQUIRE(report);
+      if (left == 0) {
+        CHECK_FALSE(std::filesystem::exists(path));
+        break;
+      }
+      REQUIRE(report->left.size() == 1);
+      CHECK(report->left.at(ShareNo{0}).leases.size() == left);
+      if (auto share = ShareFile::open(path); share) {
+        CHECK(share->read(0, 1 << 20).value() == data);
+      } else {
+        auto slot = MutableSlot::open(path);
+        REQUIRE(slot);
+        CHECK(slot->read(0, 1 << 20).value() == data);
+      }
+    }
+    ++collected;
+  }
+  CHECK(collected > 10);
 }
 
 TEST_CASE("vectors: the life of an immutable share is written to the byte") {
