@@ -2,7 +2,9 @@
 #include "frontends/app.h"
 
 #include "frontends/accounts_command.h"
+#include "frontends/cli/bench_mount.h"
 #include "frontends/cli/commands.h"
+#include "frontends/cli/daemon_commands.h"
 #include "frontends/ftp_command.h"
 #include "frontends/mount_command.h"
 #include "frontends/sftp_command.h"
@@ -20,11 +22,13 @@ int run_app(int argc, char** argv) {
   add_sftp_commands(commands);
   add_accounts_commands(commands);
   add_ftp_command(commands);
+  cli::add_daemon_commands(commands);
   cli::add_storage_commands(commands);
   cli::add_storage_report_commands(commands);
   cli::add_grid_commands(commands);
   cli::add_bench_commands(commands);
   cli::add_cache_commands(commands);
+  cli::add_bench_mount_command(commands);
   return commands.run(argc, argv);
 }
 

@@ -92,6 +92,7 @@ Result<std::unique_ptr<ControlServer>> ControlServer::listen(asio::any_io_execut
   if (alive) return fail(Errc::busy, "another daemon serves " + out->node_.string());
   if (failed)
     return fail(Errc::io, "control socket of " + out->node_.string() + ": " + failed.message());
+  cli::never_flush_daemon();
   out->accepting_.spawn(out->accept());
   return out;
 }

@@ -3,14 +3,21 @@
 
 #include <unistd.h>
 
+#include <limits.h>
+#include <sys/xattr.h>
+
 #include <CLI/CLI.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
 #include <csignal>
 #include <cstdio>
 
+#include "frontends/cli/control_client.h"
+#include "frontends/cli/daemon_commands.h"
 #include "frontends/cli/output.h"
+#include "frontends/daemon.h"
 #include "frontends/detach.h"
 #include "frontends/fuse/mountpoint.h"
-#include "frontends/mounts.h"
 #include "grid/base/log.h"
 #include "grid/base/notify.h"
 #include "grid/node_dir/files.h"
@@ -19,6 +26,7 @@ namespace lafs {
 
 namespace {
 
+namespace json = boost::json;
 using cli::Commands;
 using cli::Exit;
 using cli::Io;
@@ -63,7 +71,20 @@ Task<> feed_watchdog() {
   }
 }
 
-Task<Result<>> serve_mounts(Session& session, Drive& drive, MountRequest request,
+// Nobody waits for us any more, so that there is all the time of the world, until somebody says
+// otherwise. What is not on the grid then is kept for the next start.
+Task<> drain(Drive& drive, const Daemon& daemon) {
+  auto* const queue = drive.write_back();
+  bool stop = co_await stop_requested();
+  while (queue && !stop && !daemon.hurried() && !queue->pending(0).empty()) {
+    const auto until = Clock::now() + std::chrono::seconds(1);
+    const auto done = co_await queue->flush(0, until, cache::WriteBack::OnError::keep_trying);
+    (void)done;
+    stop = co_await stop_requested();
+  }
+}
+
+Task<Result<>> serve_mounts(Session& session, Drive& drive, Daemon& daemon, MountRequest request,
                             Detached* detached) {
   std::optional<grid::FileLock> lock;
   if (request.words.pid_file) {
@@ -74,8 +95,8 @@ Task<Result<>> serve_mounts(Session& session, Drive& drive, MountRequest request
   }
   const auto log_file =
       request.words.log_file.value_or((session.node().path() / "mount.log").string());
-  Mounts mounts(drive);
-  auto mounted = co_await mounts.start(std::move(request));
+  CO_TRY_DO(daemon.start());
+  auto mounted = co_await daemon.mounts().start(std::move(request));
   if (!mounted) co_return std::unexpected(std::move(mounted.error()));
   Result<> outcome;
   if (detached) outcome = detached->ready(log_file);
@@ -83,19 +104,22 @@ Task<Result<>> serve_mounts(Session& session, Drive& drive, MountRequest request
     notify_service_manager("READY=1\nSTATUS=mounted at " + *mounted);
     TaskGroup watchdog(session.io().executor);
     watchdog.spawn(feed_watchdog());
-    co_await mounts.all_ended();
+    co_await daemon.mounts().all_ended();
+    notify_service_manager("STATUS=bringing what was written to the grid");
+    co_await drain(drive, daemon);
     watchdog.cancel();
     co_await watchdog.join();
+    notify_service_manager("STOPPING=1");
   }
-  co_await cli::heard_stop();
-  co_await mounts.close();
-  notify_service_manager("STOPPING=1\nSTATUS=bringing what was written to the grid");
   co_return outcome;
 }
 
 Task<Result<Exit>> serve(Session& session, MountRequest request, Detached* detached) {
   Drive drive(session);
-  auto outcome = co_await serve_mounts(session, drive, std::move(request), detached);
+  Daemon daemon(drive);
+  auto outcome = co_await serve_mounts(session, drive, daemon, std::move(request), detached);
+  co_await cli::heard_stop();
+  co_await daemon.close();
   auto closed = co_await drive.close();
   if (!closed) {
     log::error("not everything that was written reached the grid: " + closed.error().message());
@@ -105,12 +129,42 @@ Task<Result<Exit>> serve(Session& session, MountRequest request, Detached* detac
   co_return Exit::ok;
 }
 
+// A daemon that runs on the node directory mounts for us: only one process has its journal. Nothing
+// when none runs.
+Task<Result<Exit>> mount_by_daemon(std::filesystem::path node, const MountRequest& request,
+                                   std::string words, bool& mounted) {
+  json::object ask{{"do", "mount"},
+                   {"root", request.root},
+                   {"mountpoint", request.mountpoint},
+                   {"options", std::move(words)},
+                   {"stay", request.words.foreground}};
+  auto answer =
+      co_await cli::ask_daemon(std::move(node), json::serialize(ask), std::chrono::hours(24 * 365),
+                               [&](const std::string&) { mounted = true; });
+  if (answer) {
+    mounted = true;
+    co_return Exit::ok;
+  }
+  // Ended by a signal at this terminal: what was mounted from here goes.
+  if (mounted && answer.error().code == Errc::cancelled)
+    CO_TRY_DO(fuse::unmount(request.mountpoint, true));
+  co_return std::unexpected(std::move(answer.error()));
+}
+
 Result<Exit> mount(const Commands& commands, const Options& options) {
   std::signal(SIGPIPE, SIG_IGN);
   TRY(request, request_for(options));
   auto globals = commands.globals();
   if (request.words.node && globals.node.empty()) globals.node = *request.words.node;
   if (request.words.debug) log::set_level(log::Level::debug);
+
+  bool mounted = false;
+  auto words = options.words + (options.read_only ? ",ro" : "");
+  auto beside = cli::run_io(
+      [&](Io) { return mount_by_daemon(globals.node_path(), request, std::move(words), mounted); });
+  if (beside.result || beside.result.error().code != Errc::not_found || mounted)
+    return std::move(beside.result);
+
   std::optional<Detached> detached;
   if (!request.words.foreground && !request.words.debug) {
     TRY(forked, Detached::fork());
@@ -135,9 +189,41 @@ Result<Exit> mount(const Commands& commands, const Options& options) {
   std::_Exit(ended.result ? 0 : 1);
 }
 
-Result<Exit> umount(const std::string& mountpoint, bool lazy) {
-  TRY_DO(fuse::unmount(mountpoint, lazy));
-  return Exit::ok;
+struct UmountOptions {
+  std::string mountpoint;
+  bool lazy = false, now = false, quiet = false;
+  double timeout = 0;
+};
+
+// Which node directory a mount is of: it says so itself.
+std::filesystem::path node_of(const std::string& mountpoint, const cli::Globals& globals) {
+  char text[PATH_MAX];
+  const auto size = ::getxattr(mountpoint.c_str(), fuse::node_attribute, text, sizeof text);
+  return size > 0 ? std::filesystem::path(std::string(text, static_cast<std::size_t>(size)))
+                  : globals.node_path();
+}
+
+Task<Result<Exit>> umount(const cli::Globals& globals, UmountOptions options) {
+  CO_TRY(mountpoint, fuse::canonical_mountpoint(options.mountpoint));
+  const auto there = fuse::mounted_at(mountpoint);
+  if (!there) co_return fail(Errc::not_found, "nothing is mounted at " + mountpoint);
+  if (!there->type.starts_with("fuse.lafs"))
+    co_return fail(Errc::bad_argument, "what is mounted at " + mountpoint + " is " + there->type);
+  const auto node = node_of(mountpoint, globals);
+  if (options.now) {
+    const auto hurried =
+        co_await cli::ask_daemon(node, R"({"do":"hurry"})", std::chrono::seconds(10));
+    (void)hurried;  // a daemon that is gone is in no need of it
+  } else {
+    std::optional<std::chrono::duration<double>> limit;
+    if (options.timeout > 0) limit = std::chrono::duration<double>(options.timeout);
+    auto flushed = co_await cli::flush_with_progress(node, 0, limit, options.quiet);
+    if (!flushed)
+      co_return annotate(std::move(flushed.error()),
+                         "still mounted (with --now, what is left is stored after the next mount)");
+  }
+  CO_TRY_DO(fuse::unmount(mountpoint, options.lazy));
+  co_return Exit::ok;
 }
 
 }  // namespace
@@ -163,12 +249,22 @@ void add_mount_commands(Commands& commands) {
   commands.on(mounting, [&commands, options] { return mount(commands, *options); });
 
   auto* unmounting = commands.add("umount", "Unmount");
-  auto mountpoint = std::make_shared<std::string>();
-  auto lazy = std::make_shared<bool>(false);
-  unmounting->add_option("MOUNTPOINT", *mountpoint, "Where it is mounted")->required();
-  unmounting->add_flag("-l,--lazy", *lazy,
+  auto umount_options = std::make_shared<UmountOptions>();
+  unmounting->add_option("MOUNTPOINT", umount_options->mountpoint, "Where it is mounted")
+      ->required();
+  unmounting->add_flag("--now", umount_options->now,
+                       "Do not wait for the grid: what is left is stored after the next mount");
+  unmounting
+      ->add_option("--timeout", umount_options->timeout,
+                   "Stay mounted when the grid does not have everything after so many seconds")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("SECONDS");
+  unmounting->add_flag("-l,--lazy", umount_options->lazy,
                        "Also while files are open; they can be used to the end");
-  commands.on(unmounting, [mountpoint, lazy] { return umount(*mountpoint, *lazy); });
+  unmounting->add_flag("-q,--quiet", umount_options->quiet, "No progress bar");
+  commands.on_io(unmounting, [&commands, umount_options](Io) {
+    return umount(commands.globals(), *umount_options);
+  });
 }
 
 }  // namespace lafs

@@ -60,6 +60,7 @@ Task<Result<std::string>> Mounts::start(MountRequest request) {
   root.gid = request.words.gid;
   CO_TRY(view, co_await drive_.root(request.root, root));
   auto options = options_for(request, view->read_only());
+  options.node = drive_.session().node().path().string();
   auto one =
       std::make_shared<One>(drive_.session().io().executor, std::move(request), std::move(view));
   CO_TRY_DO(one->mount.start(*one->view, one->request.mountpoint, std::move(options)));

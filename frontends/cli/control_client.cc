@@ -29,6 +29,8 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t longest_line = 4 << 20;  // a status with many items
 constexpr auto patience_beside_a_daemon = 60s;
+// One command touches one thing: asking again would only take time.
+bool may_ask_to_flush = true;
 constexpr auto quiet = asio::as_tuple(asio::use_awaitable);
 
 // A path of a socket is short, a node directory's may be long.
@@ -94,10 +96,12 @@ Task<Result<std::string>> ask_daemon(std::filesystem::path node, std::string req
                             converse(*socket, std::move(request), std::move(progress)));
 }
 
-Task<> flush_daemon(std::filesystem::path node, std::string place) {
+void never_flush_daemon() { may_ask_to_flush = false; }
+
+Task<> flush_daemon(std::filesystem::path node) {
+  if (!std::exchange(may_ask_to_flush, false)) co_return;
   json::object request{
       {"do", "flush"},
-      {"place", place},
       {"timeout", std::chrono::duration<double>(patience_beside_a_daemon).count()}};
   const auto limit = patience_beside_a_daemon + 5s;
   const auto done = co_await ask_daemon(std::move(node), json::serialize(request), limit);

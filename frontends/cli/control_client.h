@@ -21,9 +21,11 @@ Task<Result<std::string>> ask_daemon(std::filesystem::path node, std::string req
                                      Duration limit,
                                      std::function<void(const std::string&)> progress = {});
 
-// Before a command touches the grid beside a daemon: everything below `place` (as typed; empty:
-// everything) that is still on its way there should arrive first. Nothing happens when no daemon
-// runs. Says on standard error what could not be brought in time.
-Task<> flush_daemon(std::filesystem::path node, std::string place);
+// Before a command touches the grid beside a daemon: what is still on its way there should arrive
+// first. Nothing happens when no daemon runs. Says on standard error what could not be brought in
+// time. Once in a process, and never in one that is a daemon itself.
+Task<> flush_daemon(std::filesystem::path node);
+// We are that daemon.
+void never_flush_daemon();
 
 }  // namespace lafs::cli

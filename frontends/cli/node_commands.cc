@@ -2,11 +2,15 @@
 
 // lafs create-node, lafs status: a node directory, and the grid that it belongs to.
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "frontends/cli/daemon_commands.h"
 #include "frontends/cli/output.h"
 #include "frontends/cli/session.h"
 #include "grid/node_dir/files.h"
@@ -92,6 +96,21 @@ Task<> ask(grid::storage::Server& server, std::string name, ServerState& out) {
   out.latency = Clock::now() - begin;
 }
 
+Task<Result<Exit>> status(Session& session, bool as_json);
+
+// Again and again, until a signal comes.
+Task<Result<Exit>> watch(Session& session, bool as_json) {
+  const bool terminal = ::isatty(STDOUT_FILENO) == 1 && !as_json;
+  for (;;) {
+    if (terminal) print("\033[H\033[2J");
+    CO_TRY_DO(co_await status(session, as_json));
+    CO_TRY_DO(finish_output());
+    co_await sleep_for(1s);
+    const bool stop = co_await stop_requested();
+    if (stop) co_return Exit::ok;
+  }
+}
+
 // Exit::ok when an upload has enough servers, Exit::grid otherwise.
 Task<Result<Exit>> status(Session& session, bool as_json) {
   const auto& servers = session.roster().all();
@@ -101,6 +120,7 @@ Task<Result<Exit>> status(Session& session, bool as_json) {
     asking.spawn(ask(*servers[i].server, servers[i].name(), states[i]));
   }
   co_await asking.join();
+  CO_TRY(daemon, co_await daemon_status(session.node().path()));
   const auto& shares = session.node().shares();
   std::size_t up = 0;
   std::vector<std::uint64_t> available;
@@ -140,13 +160,16 @@ Task<Result<Exit>> status(Session& session, bool as_json) {
                                        {"skipped", std::move(skipped)},
                                        {"servers_up", up},
                                        {"usable_space", space},
-                                       {"can_upload", enough}}) +
+                                       {"can_upload", enough},
+                                       {"daemon", daemon ? json::parse(*daemon) : json::value()}}) +
           "\n");
   } else {
     print("node   " + session.node().path().string() + "\n");
     print("shares any " + std::to_string(shares.needed) + " of " + std::to_string(shares.total) +
           " give a file back; uploads need " + std::to_string(shares.happy) + " servers\n");
-    print("space  " + human_size(space) + " of files\n\n");
+    print("space  " + human_size(space) + " of files\n");
+    if (daemon) print(daemon_status_text(*daemon));
+    print("\n");
     print(format_table(rows, {2, 3}));
     for (const auto& why : session.skipped_servers()) print("left out: " + printable(why) + "\n");
     if (!enough) {
@@ -179,12 +202,16 @@ void add_node_commands(Commands& commands) {
     return create_node(io, commands.globals(), *create);
   });
 
-  auto* asking = commands.add("status", "Say which servers answer and what there is room for");
+  auto* asking = commands.add(
+      "status", "Say which servers answer, what there is room for, and what is on its way");
   auto as_json = std::make_shared<bool>(false);
+  auto again = std::make_shared<bool>(false);
   asking->add_flag("--json", *as_json, "Print one JSON object");
-  commands.on_io(asking, [&commands, as_json](Io io) {
-    return with_session(io, commands.globals(),
-                        [as_json](Session& session) { return status(session, *as_json); });
+  asking->add_flag("--watch", *again, "Every second, until interrupted");
+  commands.on_io(asking, [&commands, as_json, again](Io io) {
+    return with_session(io, commands.globals(), [as_json, again](Session& session) {
+      return *again ? watch(session, *as_json) : status(session, *as_json);
+    });
   });
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "frontends/cli/places.h"
 
+#include "frontends/cli/control_client.h"
+
 namespace lafs::cli {
 
 namespace {
@@ -35,6 +37,7 @@ Result<Cap> root_cap(const grid::NodeDir& node, const Target& target) {
 }
 
 Task<Result<Place>> find_place(Session& session, Target target) {
+  co_await flush_daemon(session.node().path());
   Place out;
   CO_TRY(root, root_cap(session.node(), target));
   auto base = target;

@@ -24,13 +24,14 @@ constexpr auto look_again = std::chrono::milliseconds(200);
 }  // namespace
 
 Dispatch::Dispatch(asio::any_io_executor executor, fs::Filesystem& filesystem, Timeouts timeouts,
-                   bool sync_on_close)
+                   Options options)
     : executor_(executor),
       filesystem_(filesystem),
       timeouts_(timeouts),
-      sync_on_close_(sync_on_close),
+      options_(std::move(options)),
       held_(filesystem),
       held_locks_(filesystem.locks()),
+      trimmer_(options_.most_held),
       running_(executor) {}
 
 void Dispatch::begin(Buffer buffer, ByteView request) {
@@ -68,6 +69,24 @@ Task<> Dispatch::close() {
   co_await held_.give_back_all();
 }
 
+void Dispatch::forget(fs::NodeId node, std::uint64_t references) {
+  held_.forget(node, references);
+  if (!held_.holds(node)) trimmer_.forgotten();
+}
+
+void Dispatch::referenced(const fs::Attributes& attributes, fs::NodeId parent,
+                          const std::string& name) {
+  held_.reference(attributes.id);
+  if (!options_.let_go) return;
+  trimmer_.told(attributes, parent, name);
+  while (const auto old = trimmer_.next(held_.nodes())) {
+    if (held_.holds(old->node) && !held_.is_open(old->node))
+      options_.let_go(old->parent, old->name);
+    else
+      trimmer_.forgotten();
+  }
+}
+
 Payload Dispatch::keep(ByteView bytes) {
   if (bytes.size() < worth_keeping || !current_) return Payload(to_bytes(bytes));
   return {buffers_, std::move(current_), bytes};
@@ -101,11 +120,11 @@ struct Callbacks {
     d.spawn(d.lookup(d.reply(r, "lookup"), {parent}, name));
   }
   static void forget(fuse_req_t r, fuse_ino_t node, std::uint64_t references) {
-    self(r).held_.forget({node}, references);
+    self(r).forget({node}, references);
     fuse_reply_none(r);
   }
   static void forget_multi(fuse_req_t r, std::size_t count, fuse_forget_data* what) {
-    for (std::size_t i = 0; i < count; ++i) self(r).held_.forget({what[i].ino}, what[i].nlookup);
+    for (std::size_t i = 0; i < count; ++i) self(r).forget({what[i].ino}, what[i].nlookup);
     fuse_reply_none(r);
   }
   static void getattr(fuse_req_t r, fuse_ino_t node, fuse_file_info*) {

@@ -15,6 +15,7 @@
 #include "frontends/fuse/pending.h"
 #include "frontends/fuse/raw_request.h"
 #include "frontends/fuse/reply.h"
+#include "frontends/fuse/trimmer.h"
 
 struct fuse_lowlevel_ops;
 struct fuse_file_info;
@@ -23,8 +24,15 @@ namespace lafs::fuse {
 
 class Dispatch {
  public:
+  struct Options {
+    bool sync_on_close = false;
+    std::string node = {};  // what the root says under node_attribute
+    // Asks the kernel to let go of a name.
+    std::function<void(fs::NodeId parent, const std::string& name)> let_go = {};
+    std::size_t most_held = 100'000;  // nodes that the kernel holds, before it is asked
+  };
   Dispatch(asio::any_io_executor executor, fs::Filesystem& filesystem, Timeouts timeouts,
-           bool sync_on_close);
+           Options options);
 
   static const fuse_lowlevel_ops& operations();
 
@@ -53,9 +61,13 @@ class Dispatch {
   Task<> watch_interrupted(std::uint64_t unique);
   void spawn(Task<> task) { running_.spawn(std::move(task)); }
   Payload keep(ByteView bytes);
+  void forget(fs::NodeId node, std::uint64_t references);
 
   // dispatch_names.cc
-  void answer_entry(Reply reply, const Result<fs::Attributes>& made);
+  void answer_entry(Reply reply, const Result<fs::Attributes>& made, fs::NodeId parent,
+                    const std::string& name);
+  // The kernel has one more reference, by way of this name.
+  void referenced(const fs::Attributes& attributes, fs::NodeId parent, const std::string& name);
   Task<> lookup(Reply reply, fs::NodeId parent, std::string name);
   Task<> getattr(Reply reply, fs::NodeId node);
   Task<> setattr(Reply reply, fs::NodeId node, fs::Changes changes,
@@ -111,9 +123,10 @@ class Dispatch {
   asio::any_io_executor executor_;
   fs::Filesystem& filesystem_;
   Timeouts timeouts_;
-  bool sync_on_close_;
+  Options options_;
   Held held_;
   HeldLocks held_locks_;
+  Trimmer trimmer_;
   Pending pending_;
   BufferPool buffers_;
   RawRequest raw_;

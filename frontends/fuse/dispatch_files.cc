@@ -7,6 +7,7 @@
 
 #include "frontends/fuse/convert.h"
 #include "frontends/fuse/dispatch.h"
+#include "frontends/fuse/mount.h"
 
 namespace lafs::fuse {
 
@@ -56,12 +57,12 @@ Task<> Dispatch::clear_set_id(fs::NodeId node) {
 Task<> Dispatch::create(Reply reply, fs::NodeId parent, std::string name, std::uint32_t mode,
                         int flags, fs::Caller caller) {
   const auto how = to_open_flags(flags);
-  const auto made = co_await filesystem_.create(parent, std::move(name), mode & 07777, how,
-                                                (flags & O_EXCL) != 0, caller);
+  const auto made =
+      co_await filesystem_.create(parent, name, mode & 07777, how, (flags & O_EXCL) != 0, caller);
   if (!made) co_return reply.error(made.error());
   if (reply.created(made->attributes, made->handle, hints_for(*made, how, filesystem_.locks()))) {
-    held_.reference(made->attributes.id);
-    held_.opened(made->handle, kind_of(how));
+    held_.opened(made->handle, made->attributes.id, kind_of(how));
+    referenced(made->attributes, parent, name);
   } else {
     co_await filesystem_.release(made->handle);
     filesystem_.forget(made->attributes.id, 1);
@@ -74,7 +75,7 @@ Task<> Dispatch::open(Reply reply, fs::NodeId node, int flags, bool clears_set_i
   if (!opened) co_return reply.error(opened.error());
   if (clears_set_id && how.truncate) co_await clear_set_id(node);
   if (reply.opened(opened->handle, hints_for(*opened, how, filesystem_.locks()))) {
-    held_.opened(opened->handle, kind_of(how));
+    held_.opened(opened->handle, node, kind_of(how));
   } else {
     co_await filesystem_.release(opened->handle);
   }
@@ -115,7 +116,7 @@ Task<> Dispatch::flush(Reply reply, fs::NodeId node, fs::HandleId handle,
                        std::uint64_t lock_owner) {
   held_locks_.flushed(node, held_locks_.owner(lock_owner));
   auto result = co_await filesystem_.flush(handle);
-  if (result && sync_on_close_) result = co_await filesystem_.fsync(handle, false);
+  if (result && options_.sync_on_close) result = co_await filesystem_.fsync(handle, false);
   reply.done(result);
 }
 
@@ -135,7 +136,11 @@ Task<> Dispatch::release(Reply reply, fs::NodeId node, fs::HandleId handle,
 
 Task<> Dispatch::getxattr(Reply reply, fs::NodeId node, std::string name, std::size_t size) {
   if (!may_have_xattr(name)) co_return reply.error(EOPNOTSUPP);
-  const auto value = co_await filesystem_.xattr(node, std::move(name));
+  Result<Bytes> value;
+  if (node == fs::root_node && name == node_attribute && !options_.node.empty())
+    value = to_bytes(options_.node);
+  else
+    value = co_await filesystem_.xattr(node, std::move(name));
   if (!value) co_return reply.error(value.error());
   if (size == 0) co_return reply.needed_size(value->size());
   if (value->size() > size) co_return reply.error(ERANGE);

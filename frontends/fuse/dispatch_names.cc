@@ -11,21 +11,22 @@
 
 namespace lafs::fuse {
 
-void Dispatch::answer_entry(Reply reply, const Result<fs::Attributes>& made) {
+void Dispatch::answer_entry(Reply reply, const Result<fs::Attributes>& made, fs::NodeId parent,
+                            const std::string& name) {
   if (!made) return reply.error(made.error());
   if (reply.entry(*made)) {
-    held_.reference(made->id);
+    referenced(*made, parent, name);
   } else {
     filesystem_.forget(made->id, 1);
   }
 }
 
 Task<> Dispatch::lookup(Reply reply, fs::NodeId parent, std::string name) {
-  const auto found = co_await filesystem_.lookup(parent, std::move(name));
+  const auto found = co_await filesystem_.lookup(parent, name);
   if (!found && found.error().code == Errc::not_found) {
     reply.no_entry();
   } else {
-    answer_entry(std::move(reply), found);
+    answer_entry(std::move(reply), found, parent, name);
   }
 }
 
@@ -57,19 +58,17 @@ Task<> Dispatch::mknod(Reply reply, fs::NodeId parent, std::string name, std::ui
   switch (mode & S_IFMT) {
     case S_IFREG: {
       const fs::OpenFlags how{.read = false, .write = true};
-      const auto made =
-          co_await filesystem_.create(parent, std::move(name), mode & 07777, how, true, caller);
+      const auto made = co_await filesystem_.create(parent, name, mode & 07777, how, true, caller);
       if (!made) co_return reply.error(made.error());
       co_await filesystem_.release(made->handle);
-      answer_entry(std::move(reply), made->attributes);
+      answer_entry(std::move(reply), made->attributes, parent, name);
       break;
     }
     case S_IFIFO:
     case S_IFSOCK: {
       const auto kind = S_ISFIFO(mode) ? fs::Kind::fifo : fs::Kind::socket;
-      const auto made =
-          co_await filesystem_.mknod(parent, std::move(name), kind, mode & 07777, caller);
-      answer_entry(std::move(reply), made);
+      const auto made = co_await filesystem_.mknod(parent, name, kind, mode & 07777, caller);
+      answer_entry(std::move(reply), made, parent, name);
       break;
     }
     default:  // device nodes mean nothing on another machine
@@ -79,15 +78,14 @@ Task<> Dispatch::mknod(Reply reply, fs::NodeId parent, std::string name, std::ui
 
 Task<> Dispatch::mkdir(Reply reply, fs::NodeId parent, std::string name, std::uint32_t mode,
                        fs::Caller caller) {
-  const auto made = co_await filesystem_.mkdir(parent, std::move(name), mode & 07777, caller);
-  answer_entry(std::move(reply), made);
+  const auto made = co_await filesystem_.mkdir(parent, name, mode & 07777, caller);
+  answer_entry(std::move(reply), made, parent, name);
 }
 
 Task<> Dispatch::symlink(Reply reply, fs::NodeId parent, std::string name, std::string target,
                          fs::Caller caller) {
-  const auto made =
-      co_await filesystem_.symlink(parent, std::move(name), std::move(target), caller);
-  answer_entry(std::move(reply), made);
+  const auto made = co_await filesystem_.symlink(parent, name, std::move(target), caller);
+  answer_entry(std::move(reply), made, parent, name);
 }
 
 Task<> Dispatch::unlink(Reply reply, fs::NodeId parent, std::string name) {
@@ -108,15 +106,15 @@ Task<> Dispatch::rename(Reply reply, fs::NodeId parent, std::string name, fs::No
 }
 
 Task<> Dispatch::link(Reply reply, fs::NodeId node, fs::NodeId new_parent, std::string new_name) {
-  const auto made = co_await filesystem_.link(node, new_parent, std::move(new_name));
-  answer_entry(std::move(reply), made);
+  const auto made = co_await filesystem_.link(node, new_parent, new_name);
+  answer_entry(std::move(reply), made, new_parent, new_name);
 }
 
 Task<> Dispatch::opendir(Reply reply, fs::NodeId node) {
   const auto handle = co_await filesystem_.open_directory(node);
   if (!handle) co_return reply.error(handle.error());
   if (reply.opened(*handle, {})) {
-    held_.opened(*handle, Held::HandleKind::directory);
+    held_.opened(*handle, node, Held::HandleKind::directory);
   } else {
     co_await filesystem_.close_directory(*handle);
   }
@@ -169,11 +167,11 @@ Task<> Dispatch::readdir(Reply reply, fs::NodeId node, fs::HandleId handle, std:
   const bool taken = reply.bytes({reinterpret_cast<const std::uint8_t*>(buffer.data()), used});
   if (!plus) co_return;
   for (std::size_t i = 0; i < entries->size(); ++i) {
-    const auto id = (*entries)[i].attributes.id;
+    const auto& entry = (*entries)[i];
     if (taken && i < fitted) {
-      held_.reference(id);
+      referenced(entry.attributes, node, entry.name);
     } else {
-      filesystem_.forget(id, 1);
+      filesystem_.forget(entry.attributes.id, 1);
     }
   }
 }

@@ -16,14 +16,24 @@ void Held::forget(fs::NodeId node, std::uint64_t references) {
 
 bool Held::appends(fs::HandleId handle) const {
   const auto it = handles_.find(handle.value);
-  return it != handles_.end() && it->second == HandleKind::append;
+  return it != handles_.end() && it->second.kind == HandleKind::append;
+}
+
+bool Held::closed(fs::HandleId handle) {
+  const auto it = handles_.find(handle.value);
+  if (it == handles_.end()) return false;
+  if (const auto node = open_nodes_.find(it->second.node.value); --node->second == 0)
+    open_nodes_.erase(node);
+  handles_.erase(it);
+  return true;
 }
 
 Task<> Held::give_back_all() {
   const auto handles = std::exchange(handles_, {});
-  for (const auto& [id, kind] : handles) {
+  open_nodes_.clear();
+  for (const auto& [id, open] : handles) {
     const fs::HandleId handle{id};
-    if (kind == HandleKind::directory) {
+    if (open.kind == HandleKind::directory) {
       co_await filesystem_.close_directory(handle);
     } else {
       co_await filesystem_.release(handle);

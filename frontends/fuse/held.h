@@ -23,11 +23,17 @@ class Held {
   void forget(fs::NodeId node, std::uint64_t references);
 
   enum class HandleKind : std::uint8_t { file, append, directory };
-  void opened(fs::HandleId handle, HandleKind kind) { handles_.emplace(handle.value, kind); }
+  void opened(fs::HandleId handle, fs::NodeId node, HandleKind kind) {
+    if (handles_.emplace(handle.value, Open{node, kind}).second) ++open_nodes_[node.value];
+  }
+  bool is_open(fs::NodeId node) const { return open_nodes_.contains(node.value); }
+  std::size_t nodes() const { return references_.size(); }
+  bool holds(fs::NodeId node) const { return references_.contains(node.value); }
+
   // True when a write at an offset would go to the end instead.
   bool appends(fs::HandleId handle) const;
   // False when the handle is not held (any more): then there is nothing to release.
-  bool closed(fs::HandleId handle) { return handles_.erase(handle.value) > 0; }
+  bool closed(fs::HandleId handle);
 
   // Returns everything. Nobody may use the rest meanwhile.
   Task<> give_back_all();
@@ -35,7 +41,12 @@ class Held {
  private:
   fs::Filesystem& filesystem_;
   std::unordered_map<std::uint64_t, std::uint64_t> references_;
-  std::unordered_map<std::uint64_t, HandleKind> handles_;
+  struct Open {
+    fs::NodeId node;
+    HandleKind kind;
+  };
+  std::unordered_map<std::uint64_t, Open> handles_;
+  std::unordered_map<std::uint64_t, std::uint64_t> open_nodes_;  // how many handles each has
 };
 
 }  // namespace lafs::fuse

@@ -46,7 +46,11 @@ void unmount_ours(const std::string& mountpoint, const std::optional<MountEntry>
 struct Mount::State {
   State(asio::any_io_executor executor, fs::Filesystem& filesystem, MountOptions o)
       : options(std::move(o)),
-        dispatch(executor, filesystem, options.timeouts, options.sync_on_close),
+        dispatch(executor, filesystem, options.timeouts,
+                 {.sync_on_close = options.sync_on_close,
+                  .node = options.node,
+                  .let_go = [this](fs::NodeId parent,
+                                   const std::string& name) { notifier.let_go(parent, name); }}),
         descriptor(executor),
         control(executor) {}
 

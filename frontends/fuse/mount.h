@@ -22,12 +22,16 @@
 
 namespace lafs::fuse {
 
+// An extended attribute of the mountpoint: MountOptions::node.
+inline constexpr const char* node_attribute = "user.lafs.node";
+
 struct MountOptions {
   bool read_only = false;
   bool default_permissions = true;      // the kernel checks owners and permission bits
   bool allow_other = ::geteuid() == 0;  // for users other than ours; FUSE's own rule
   Timeouts timeouts;                    // how long the kernel may trust what it knows
   std::string source = "lafs";          // the first column of df and mount
+  std::string node = {};                // the node directory that it is of, for those who ask
   std::vector<std::string> extra;       // more words for mount -o, such as "noatime", "noexec"
   unsigned read_ahead_kib = 1024;       // as root only; the kernel's own is 128
   bool sync_on_close = false;           // each close of a file that was written is an fsync

@@ -46,6 +46,15 @@ void Notifier::node_changed(fs::NodeId node, bool bytes) {
   changed_.notify_one();
 }
 
+void Notifier::let_go(fs::NodeId parent, const std::string& name) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (entries_.size() >= most_waiting) return;
+    entries_.emplace(parent.value, name);
+  }
+  changed_.notify_one();
+}
+
 void Notifier::run() {
   for (;;) {
     std::unique_lock lock(mutex_);

@@ -35,6 +35,8 @@ class Notifier {
 
   void entry_changed(fs::NodeId parent, const std::string& name);
   void node_changed(fs::NodeId node, bool bytes);
+  // Nothing changed: the kernel is only asked to let go of the name.
+  void let_go(fs::NodeId parent, const std::string& name);
 
  private:
   void run();

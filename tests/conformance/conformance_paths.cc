@@ -12,8 +12,9 @@ namespace conformance {
 
 std::vector<Rule> all_rules() {
   std::vector<Rule> all;
-  for (auto* part : {name_rules, directory_rules, file_rules, content_rules, attribute_rules,
-                     rename_rules, permission_rules, program_rules, lock_rules, range_rules}) {
+  for (auto* part :
+       {name_rules, directory_rules, file_rules, content_rules, attribute_rules, rename_rules,
+        permission_rules, program_rules, lock_rules, range_rules, error_rules}) {
     for (auto& rule : part()) all.push_back(std::move(rule));
   }
   return all;

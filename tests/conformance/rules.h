@@ -39,6 +39,7 @@ std::vector<Rule> permission_rules();
 std::vector<Rule> program_rules();
 std::vector<Rule> lock_rules();
 std::vector<Rule> range_rules();
+std::vector<Rule> error_rules();
 std::vector<Rule> all_rules();
 
 [[noreturn]] void fail_at(const char* file, int line, const std::string& what);

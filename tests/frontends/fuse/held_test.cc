@@ -43,10 +43,10 @@ TEST_CASE("an unmount gives back every reference and every handle") {
       const auto made =
           co_await f.create(fs::root_node, name, 0644, read_write, true, fs::Caller{});
       h.reference(made->attributes.id);
-      h.opened(made->handle, Held::HandleKind::file);
+      h.opened(made->handle, made->attributes.id, Held::HandleKind::file);
     }
     const auto listing = co_await f.open_directory(fs::root_node);
-    h.opened(*listing, Held::HandleKind::directory);
+    h.opened(*listing, fs::root_node, Held::HandleKind::directory);
     const auto gone = co_await f.unlink(fs::root_node, "a");
     CHECK(gone.has_value());
     CHECK(f.handles() == 3);
@@ -62,8 +62,8 @@ TEST_CASE("an unmount gives back every reference and every handle") {
 TEST_CASE("a handle is released once, and known to append only if it does") {
   fs::MemFs files;
   Held held(files);
-  held.opened({1}, Held::HandleKind::file);
-  held.opened({2}, Held::HandleKind::append);
+  held.opened({1}, fs::NodeId{77}, Held::HandleKind::file);
+  held.opened({2}, fs::NodeId{77}, Held::HandleKind::append);
   CHECK_FALSE(held.appends({1}));
   CHECK(held.appends({2}));
   CHECK_FALSE(held.appends({3}));
