@@ -3,6 +3,7 @@
 
 #include "grid/base/log.h"
 #include "grid/crypto/aes_ctr.h"
+#include "grid/crypto/random.h"
 
 namespace lafs::cache {
 
@@ -10,6 +11,9 @@ namespace {
 constexpr std::size_t most_directories = 4096;  // snapshots kept; those in use are never dropped
 constexpr std::size_t most_readers = 1024;
 constexpr std::size_t most_mutable = 64;
+
+// What names a file in the cache: two files of one storage index differ here.
+grid::StorageIndex name_of(const grid::Hash32& ueb_hash) { return {grid::truncate<16>(ueb_hash)}; }
 
 // Makes room in a map whose entries can be had again: drops some that nobody holds.
 template <class Map, class Unused>
@@ -93,11 +97,9 @@ bool CachedClient::has(const Segments::Key& key) {
   return segments_.find(key) || (disk() && disk_->has_segment(key));
 }
 
-Task<Result<Segments::Data>> CachedClient::fetch(grid::ChkVerifyCap verify,
-                                                 grid::SegmentNo number) {
-  const Segments::Key key{verify.storage_index, number};
+Task<Result<Segments::Data>> CachedClient::fetch(grid::ChkVerifyCap verify, Segments::Key key) {
   CO_TRY(file, co_await client_.immutable_file(std::move(verify)));
-  CO_TRY(data, co_await file->segment(number));
+  CO_TRY(data, co_await file->segment(key.segment));
   if (!segments_.find(key)) {  // else others who waited for it have kept it
     segments_.keep(key, data);
     if (disk()) disk_->keep_segment(key, data);
@@ -105,20 +107,20 @@ Task<Result<Segments::Data>> CachedClient::fetch(grid::ChkVerifyCap verify,
   co_return data;
 }
 
-Task<> CachedClient::fetch_ahead(grid::ChkVerifyCap verify, grid::SegmentNo number) {
+Task<> CachedClient::fetch_ahead(grid::ChkVerifyCap verify, Segments::Key key) {
   // A failure here is not one yet: whoever really needs the segment will ask again and be told.
-  auto ignored = co_await fetch(std::move(verify), number);
+  auto ignored = co_await fetch(std::move(verify), key);
 }
 
-Task<Result<std::uint64_t>> CachedClient::segment_size(grid::ChkVerifyCap verify,
-                                                       std::uint64_t offset) {
-  const auto si = verify.storage_index;
+Task<Result<CachedFile>> CachedClient::facts(grid::ChkVerifyCap verify, std::uint64_t offset) {
+  const auto name = name_of(verify.ueb_hash);
   if (disk())
-    if (auto kept = disk_->segment_size(si); kept && *kept > 0) co_return *kept;
+    if (auto kept = disk_->file(name); kept && kept->segment_size > 0) co_return *kept;
   CO_TRY(file, co_await client_.immutable_file(std::move(verify)));
   CO_TRY(geometry, co_await file->geometry(offset));
-  if (disk()) disk_->keep_segment_size(si, geometry.segment_size);
-  co_return geometry.segment_size;
+  const CachedFile out{geometry.segment_size, name};
+  if (disk()) disk_->keep_file(name, out);
+  co_return out;
 }
 
 Task<Result<Bytes>> CachedClient::read_chk(grid::ChkCap chk, std::uint64_t offset,
@@ -126,21 +128,23 @@ Task<Result<Bytes>> CachedClient::read_chk(grid::ChkCap chk, std::uint64_t offse
   if (offset >= chk.size) co_return Bytes{};
   size = std::min(size, chk.size - offset);
   const auto verify = grid::verifier_of(chk);
-  const auto si = verify.storage_index;
+  const auto name = name_of(verify.ueb_hash);
   bound(readers_, most_readers, [](auto&) { return true; });
-  if (readers_[si].segment_size == 0) {
-    CO_TRY(found, co_await this->segment_size(verify, offset));
-    readers_[si].segment_size = found;
+  if (readers_[name].file.segment_size == 0) {
+    CO_TRY(found, co_await facts(verify, offset));
+    readers_[name].file = found;
   }
-  auto& reader = readers_[si];
-  const auto segment_size = reader.segment_size;
+  auto& reader = readers_[name];
+  const auto segment_size = reader.file.segment_size;
+  const auto id = reader.file.id;
   const auto first = offset / segment_size, last = (offset + size - 1) / segment_size;
   const auto count = ceil_div(chk.size, segment_size);
 
   if (reader.next_offset == offset && offset + size < chk.size) {
     const auto until = std::min(last + 1 + options_.read_ahead, count);
     for (auto s = std::max(last + 1, reader.ahead_to); s < until; ++s)
-      if (!has({si, grid::SegmentNo{s}})) ahead_.spawn(fetch_ahead(verify, grid::SegmentNo{s}));
+      if (const Segments::Key key{id, grid::SegmentNo{s}}; !has(key))
+        ahead_.spawn(fetch_ahead(verify, key));
     reader.ahead_to = std::max(reader.ahead_to, until);
   } else {
     reader.ahead_to = last + 1;
@@ -150,7 +154,7 @@ Task<Result<Bytes>> CachedClient::read_chk(grid::ChkCap chk, std::uint64_t offse
   Bytes out(size);
   grid::AesCtr cipher(chk.key, offset);
   for (auto s = first; s <= last; ++s) {
-    const Segments::Key key{si, grid::SegmentNo{s}};
+    const Segments::Key key{id, grid::SegmentNo{s}};
     const auto begin = std::max(offset, s * segment_size);
     const auto end = std::min(offset + size, s * segment_size + segment_size);
     bool whole = false;
@@ -163,7 +167,7 @@ Task<Result<Bytes>> CachedClient::read_chk(grid::ChkCap chk, std::uint64_t offse
     if (auto kept = segments_.find(key)) {
       decrypt(*kept);
     } else if (!disk() || !disk_->segment(key, decrypt)) {
-      CO_TRY(data, co_await fetch(verify, grid::SegmentNo{s}));
+      CO_TRY(data, co_await fetch(verify, key));
       decrypt(*data);
     }
     if (!whole) co_return fail(Errc::corrupt, "a segment is shorter than it should be");
@@ -202,7 +206,31 @@ Task<Result<std::uint64_t>> CachedClient::size(Cap cap) {
 }
 
 Task<Result<Cap>> CachedClient::put(grid::Source& source, grid::Progress progress) {
-  co_return co_await client_.put(source, std::move(progress));
+  auto context = client_.upload_context();
+  context.progress = std::move(progress);
+  // The ciphertext that is made on the way, under a number of its own until the cap is known.
+  CachedFile made;
+  made.id.bytes = grid::random_array<16>();
+  unsigned passes = 0;
+  if (disk())
+    context.keep = [&made, &passes, this](const grid::Geometry& geometry, grid::SegmentNo number,
+                                          ByteView ciphertext) {
+      if (number.value == 0) ++passes;
+      if (passes > 1) return;  // a source may have changed in between
+      made.segment_size = geometry.segment_size;
+      const auto data = std::make_shared<const Bytes>(to_bytes(ciphertext));
+      segments_.keep({made.id, number}, data);
+      disk_->keep_segment({made.id, number}, data);
+    };
+  CO_TRY(result, co_await grid::upload(std::move(context), source));
+  if (auto* chk = result.cap.as<grid::ChkCap>(); chk && passes == 1) {
+    const auto name = name_of(chk->ueb_hash);
+    if (!disk_->file(name)) {
+      disk_->keep_file(name, made);
+      readers_[name].file = made;
+    }
+  }
+  co_return result.cap;
 }
 
 Task<Result<>> CachedClient::overwrite(Cap cap, Bytes contents) {

@@ -34,7 +34,10 @@ class CachedClient {
 
   grid::Client& client() { return client_; }
   // Before anything was read.
-  void keep_on_disk(ReadCache::Options options) { options_.disk = std::move(options); }
+  void keep_on_disk(std::optional<ReadCache::Options> options) {
+    options_.disk = std::move(options);
+  }
+  const std::optional<ReadCache::Options>& disk_options() const { return options_.disk; }
   // Null when nothing is kept on the disk, or it cannot be used (which is logged).
   ReadCache* disk();
 
@@ -61,17 +64,17 @@ class CachedClient {
     TimePoint until;
   };
   struct Reader {
-    std::uint64_t segment_size = 0;  // 0: not known yet
+    CachedFile file;  // segment size 0: not known yet
     // Where a sequential reader will go on.
     std::uint64_t next_offset = 0;
     std::uint64_t ahead_to = 0;  // segments before this one were asked for
   };
 
   bool has(const Segments::Key& key);
-  Task<Result<Segments::Data>> fetch(grid::ChkVerifyCap verify, grid::SegmentNo number);
-  Task<> fetch_ahead(grid::ChkVerifyCap verify, grid::SegmentNo number);
-  // Of each segment of a file; from the cache, or from the grid, which then reads near `offset`.
-  Task<Result<std::uint64_t>> segment_size(grid::ChkVerifyCap verify, std::uint64_t offset);
+  Task<Result<Segments::Data>> fetch(grid::ChkVerifyCap verify, Segments::Key key);
+  Task<> fetch_ahead(grid::ChkVerifyCap verify, Segments::Key key);
+  // From the cache, or from the grid, which then reads near `offset`.
+  Task<Result<CachedFile>> facts(grid::ChkVerifyCap verify, std::uint64_t offset);
   CachedDirectory::Memory memory_of(const Cap& cap);
   Task<std::optional<grid::Listing>> remembered(Cap cap);
   Task<Result<const Bytes*>> mutable_contents(const Cap& cap);
@@ -84,7 +87,7 @@ class CachedClient {
   Segments segments_;
   std::map<std::string, std::shared_ptr<CachedDirectory>> directories_;  // by cap text
   std::map<grid::StorageIndex, MutableSnapshot> mutable_;
-  std::map<grid::StorageIndex, Reader> readers_;
+  std::map<grid::StorageIndex, Reader> readers_;  // by name_of()
   TaskGroup ahead_;
 };
 

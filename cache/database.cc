@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cache/database.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <csignal>
 
 namespace lafs::cache {
 
@@ -15,6 +20,61 @@ std::unexpected<Error> lmdb_error(int code, const char* doing, const std::string
     kind = Errc::corrupt;
   if (code == MDB_READERS_FULL || code == EAGAIN) kind = Errc::busy;
   return fail(kind, std::string(doing) + " " + path + ": " + mdb_strerror(code));
+}
+
+namespace {
+
+// The child's part of check(): 0 when all is well.
+int walk(const std::string& path, std::uint64_t map_bytes) {
+  MDB_env* env = nullptr;
+  MDB_txn* txn = nullptr;
+  MDB_dbi names = 0;
+  MDB_cursor* cursor = nullptr;
+  MDB_val name, value;
+  if (mdb_env_create(&env) || mdb_env_set_mapsize(env, map_bytes) || mdb_env_set_maxdbs(env, 16))
+    return 1;
+  if (mdb_env_open(env, path.c_str(), MDB_NOSUBDIR | MDB_RDONLY | MDB_NOLOCK, 0600)) return 1;
+  if (mdb_txn_begin(env, nullptr, MDB_RDONLY, &txn) || mdb_dbi_open(txn, nullptr, 0, &names) ||
+      mdb_cursor_open(txn, names, &cursor))
+    return 1;
+  int e = mdb_cursor_get(cursor, &name, &value, MDB_FIRST);
+  for (; e == 0; e = mdb_cursor_get(cursor, &name, &value, MDB_NEXT)) {
+    MDB_dbi table = 0;
+    MDB_cursor* rows = nullptr;
+    MDB_val key, ignored;
+    const auto text = to_text(from_lmdb(name));
+    if (mdb_dbi_open(txn, text.c_str(), 0, &table) || mdb_cursor_open(txn, table, &rows)) return 1;
+    Bytes before;
+    int r = mdb_cursor_get(rows, &key, &ignored, MDB_FIRST);
+    for (; r == 0; r = mdb_cursor_get(rows, &key, &ignored, MDB_NEXT)) {
+      const auto now = from_lmdb(key);
+      if (!before.empty() && !std::ranges::lexicographical_compare(before, now)) return 1;
+      before = to_bytes(now);
+    }
+    if (r != MDB_NOTFOUND) return 1;
+  }
+  return e == MDB_NOTFOUND ? 0 : 1;
+}
+
+}  // namespace
+
+Result<> Database::check(const std::string& path, std::uint64_t map_bytes) {
+  struct stat facts;
+  if (::stat(path.c_str(), &facts) != 0 || facts.st_size == 0) return {};
+  const auto child = ::fork();
+  if (child < 0) return {};  // not worth failing for
+  if (child == 0) {
+    for (const int signal : {SIGSEGV, SIGBUS, SIGABRT}) ::signal(signal, SIG_DFL);
+    const rlimit no_core{0, 0};
+    ::setrlimit(RLIMIT_CORE, &no_core);
+    ::alarm(20);  // a loop in the pages
+    ::_exit(walk(path, map_bytes));
+  }
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+  return fail(Errc::corrupt, path + ": its pages are damaged");
 }
 
 Result<std::unique_ptr<Database>> Database::open(const std::string& path, const Options& options) {

@@ -30,6 +30,9 @@ class Database {
     unsigned databases = 8;
     bool lasting = true;  // commits are synced; else only close() is, and a loss of power voids all
   };
+  // Looks at every key of every table, in a process of its own: LMDB trusts its pages, and a
+  // damaged one can end whoever follows it. Errc::corrupt. A file that is not there is whole.
+  static Result<> check(const std::string& path, std::uint64_t map_bytes);
   // Errc::corrupt when the file is there and is no whole database.
   static Result<std::unique_ptr<Database>> open(const std::string& path, const Options& options);
   ~Database();

@@ -93,7 +93,10 @@ Result<> ReadCache::State::open() {
                                        .most_bytes = options.segment_bytes,
                                        .min_free = options.min_free}));
   segments = std::move(store);
-  auto opened = open_listings();
+  auto opened = segments->after_a_crash()
+                    ? Database::check(options.directory + "/listings.mdb", options.listing_bytes)
+                    : Result<>();
+  if (opened) opened = open_listings();
   if (!opened && opened.error().code == Errc::corrupt) {
     log::warning("the cached listings are thrown away: " + opened.error().message());
     const auto path = options.directory + "/listings.mdb";
@@ -169,13 +172,13 @@ void ReadCache::keep_segment(const Segments::Key& key, Segments::Data data) {
   s.wake.notify_one();
 }
 
-std::optional<std::uint64_t> ReadCache::segment_size(const grid::StorageIndex& file) {
-  return state_->segments->segment_size(file);
+std::optional<CachedFile> ReadCache::file(const grid::StorageIndex& name) {
+  return state_->segments->file(name);
 }
 
-void ReadCache::keep_segment_size(const grid::StorageIndex& file, std::uint64_t size) {
+void ReadCache::keep_file(const grid::StorageIndex& name, const CachedFile& file) {
   const std::lock_guard lock(state_->mutex);
-  state_->batch.sizes.emplace_back(file, size);
+  state_->batch.files.emplace_back(name, file);
   state_->wake.notify_one();
 }
 
@@ -239,7 +242,7 @@ void ReadCache::State::run() {
   std::unique_lock lock(mutex);
   for (;;) {
     const auto work = [&] {
-      return !batch.segments.empty() || !batch.sizes.empty() || !batch.used.empty() ||
+      return !batch.segments.empty() || !batch.files.empty() || !batch.used.empty() ||
              !batch.damaged.empty();
     };
     // Listings that may be written now, and when the next may.
@@ -274,7 +277,7 @@ void ReadCache::State::run() {
     writing = true;
     lock.unlock();
     std::size_t refused = 0;
-    if (!taken.segments.empty() || !taken.sizes.empty() || !taken.used.empty() ||
+    if (!taken.segments.empty() || !taken.files.empty() || !taken.used.empty() ||
         !taken.damaged.empty()) {
       auto done = segments->write(taken);
       if (!done) log::warning("segments are not kept: " + done.error().message());

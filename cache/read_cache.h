@@ -16,7 +16,7 @@
 #include <memory>
 #include <string>
 
-#include "cache/segments.h"
+#include "cache/segment_store.h"
 #include "grid/base/result.h"
 #include "grid/crypto/hash.h"
 #include "grid/crypto/secret.h"
@@ -40,9 +40,9 @@ class ReadCache {
   bool segment(const Segments::Key& key, const std::function<void(ByteView)>& look);
   bool has_segment(const Segments::Key& key);
   void keep_segment(const Segments::Key& key, Segments::Data data);
-  // The size of the segments of a file (its cap tells the rest of its geometry).
-  std::optional<std::uint64_t> segment_size(const grid::StorageIndex& file);
-  void keep_segment_size(const grid::StorageIndex& file, std::uint64_t size);
+  // By a name that belongs to the file's very bytes.
+  std::optional<CachedFile> file(const grid::StorageIndex& name);
+  void keep_file(const grid::StorageIndex& name, const CachedFile& file);
 
   struct Snapshot {
     std::uint64_t seqnum = 0;  // of the version

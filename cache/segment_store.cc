@@ -20,8 +20,9 @@ constexpr std::size_t head_size = 8;  // before the ciphertext
 constexpr std::uint64_t page = 4096;
 constexpr std::uint64_t slack = 32u << 20;      // of the map: trees, free pages
 constexpr std::size_t most_checked = 1u << 18;  // remembered
-constexpr std::uint64_t most_sizes = 1u << 20;  // files
-constexpr std::uint64_t coarse_ms = 60'000;     // a use is not written down more often
+constexpr std::uint64_t most_files = 1u << 20;
+constexpr std::size_t file_value = 32;
+constexpr std::uint64_t coarse_ms = 60'000;  // a use is not written down more often
 constexpr std::string_view bytes_key = "bytes";
 
 using RawKey = std::array<std::uint8_t, key_size>;
@@ -64,12 +65,12 @@ Result<> SegmentStore::open_database(const std::string& path) {
   TRY(data, db->database("data"));
   TRY(uses, db->database("uses"));
   TRY(order, db->database("order"));
-  TRY(sizes, db->database("sizes"));
+  TRY(files, db->database("files"));
   TRY(about, db->database("about"));
   if (const int e = mdb_txn_begin(db->env(), nullptr, MDB_RDONLY, &reader_))
     return lmdb_error(e, "read", path);
   mdb_txn_reset(reader_);
-  data_ = data, uses_ = uses, order_ = order, sizes_ = sizes, about_ = about;
+  data_ = data, uses_ = uses, order_ = order, files_ = files, about_ = about;
   db_ = std::move(db);
   return {};
 }
@@ -81,32 +82,35 @@ Result<std::unique_ptr<SegmentStore>> SegmentStore::open(const Disk& disk, Optio
   const int fd = store->state_fd_ = ::open(state.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return fail(Errc::io, "cannot open " + state);
   const auto opened = "open " + to_hex(disk.boot());
+  const auto map = store->options_.most_bytes / 8 * 9 + slack;
   const bool alone = ::flock(fd, LOCK_EX | LOCK_NB) == 0;
   const auto throw_away = [&](const std::string& why) {
     log::warning("the cached segments are thrown away: " + why);
     ::unlink(path.c_str());
     ::unlink((path + "-lock").c_str());
   };
-  if (alone) {
-    char text[128];
-    const auto n = ::pread(fd, text, sizeof text, 0);
-    const std::string_view before(text, n > 0 ? static_cast<std::size_t>(n) : 0);
-    struct stat facts;
-    if (::stat(path.c_str(), &facts) == 0) {
-      const auto space = disk.space(store->options_.directory);
-      if (before != "closed" && before != opened)
-        throw_away("the system went down while they were open");
-      else if (static_cast<std::uint64_t>(facts.st_size) >
-               store->options_.most_bytes / 8 * 9 + slack)
-        throw_away("the cache is to be smaller now");
-      else if (space && space->available < store->options_.min_free / 2)
-        throw_away("the disk is nearly full");
-    }
-    if (::ftruncate(fd, 0) != 0 ||
-        ::pwrite(fd, opened.data(), opened.size(), 0) != static_cast<ssize_t>(opened.size()) ||
-        ::fdatasync(fd) != 0)
-      return fail(Errc::io, "cannot write " + state);
+  if (!alone) ::flock(fd, LOCK_SH);  // after whoever decides just now whether to throw it away
+  char text[128];
+  const auto n = ::pread(fd, text, sizeof text, 0);
+  const std::string_view before(text, n > 0 ? static_cast<std::size_t>(n) : 0);
+  struct stat facts;
+  if (alone && ::stat(path.c_str(), &facts) == 0) {
+    store->after_a_crash_ = before != "closed";
+    const auto space = disk.space(store->options_.directory);
+    if (before != "closed" && before != opened)
+      throw_away("the system went down while they were open");
+    else if (store->after_a_crash_ && !Database::check(path, map))
+      throw_away("their pages are damaged");
+    else if (static_cast<std::uint64_t>(facts.st_size) > map)
+      throw_away("the cache is to be smaller now");
+    else if (space && space->available < store->options_.min_free / 2)
+      throw_away("the disk is nearly full");
   }
+  if (before != opened &&
+      (::ftruncate(fd, 0) != 0 ||
+       ::pwrite(fd, opened.data(), opened.size(), 0) != static_cast<ssize_t>(opened.size()) ||
+       ::fdatasync(fd) != 0))
+    return fail(Errc::io, "cannot write " + state);
   auto result = store->open_database(path);
   if (!result && alone && result.error().code == Errc::corrupt) {
     throw_away(result.error().message());
@@ -164,18 +168,21 @@ bool SegmentStore::has(const Key& key) {
   return found;
 }
 
-std::optional<std::uint64_t> SegmentStore::segment_size(const grid::StorageIndex& file) {
-  const auto value = look_up(sizes_, file.bytes);
+std::optional<CachedFile> SegmentStore::file(const grid::StorageIndex& name) {
+  const auto value = look_up(files_, name.bytes);
   if (!value) return std::nullopt;
-  std::optional<std::uint64_t> size;
-  if (value->size() == 16) {
-    Bytes both = to_bytes(file.bytes);
-    append(both, value->first(8));
-    if (crc(both) == get_be<std::uint64_t>(value->data() + 8))
-      size = get_be<std::uint64_t>(value->data());
+  std::optional<CachedFile> out;
+  if (value->size() == file_value) {
+    Bytes all = to_bytes(name.bytes);
+    append(all, value->first(24));
+    if (crc(all) == get_be<std::uint64_t>(value->data() + 24)) {
+      out.emplace();
+      out->segment_size = get_be<std::uint64_t>(value->data());
+      std::copy_n(value->begin() + 8, 16, out->id.bytes.begin());
+    }
   }
   done_looking();
-  return size;
+  return out;
 }
 
 Result<> SegmentStore::forget(Database::Txn& txn, const Key& key, std::uint64_t& bytes) {
@@ -264,17 +271,18 @@ Result<std::size_t> SegmentStore::write_once(const Batch& batch, std::uint64_t l
     TRY_DO(txn.put(order_, order_key(now, k), ByteView(fresh).subspan(8)));
     TRY_DO(txn.put(uses_, k, fresh));
   }
-  if (!batch.sizes.empty()) {
-    TRY(count, txn.entries(sizes_));
-    if (count > most_sizes) TRY_DO(txn.clear(sizes_));
+  if (!batch.files.empty()) {
+    TRY(count, txn.entries(files_));
+    if (count > most_files) TRY_DO(txn.clear(files_));
   }
-  for (const auto& [file, size] : batch.sizes) {
-    std::uint8_t value[16];
-    put_be<std::uint64_t>(value, size);
-    Bytes both = to_bytes(file.bytes);
-    append(both, ByteView(value).first(8));
-    put_be<std::uint64_t>(value + 8, crc(both));
-    TRY_DO(txn.put(sizes_, file.bytes, value));
+  for (const auto& [name, file] : batch.files) {
+    Bytes value;
+    append_be<std::uint64_t>(value, file.segment_size);
+    append(value, file.id.bytes);
+    Bytes all = to_bytes(name.bytes);
+    append(all, value);
+    append_be<std::uint64_t>(value, crc(all));
+    TRY_DO(txn.put(files_, name.bytes, value));
   }
   std::uint8_t total[8];
   put_be<std::uint64_t>(total, bytes);

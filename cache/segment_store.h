@@ -6,7 +6,7 @@
 //   data    file 16 || segment 8                 -> CRC-64 8 || ciphertext
 //   uses    the same key                         -> when last used 8 (ms since 1970) || size 8
 //   order   when last used 8 || key 24           -> size 8
-//   sizes   file 16                              -> segment size 8 || CRC-64 of both 8
+//   files   name 16                              -> segment size 8 || file 16 || CRC-64 of all 8
 //   about   "bytes"                              -> sum of sizes 8
 //
 // Not synced. A file that was open when the power went is thrown away, as LMDB cannot tell whether
@@ -23,6 +23,12 @@
 #include "cache/segments.h"
 
 namespace lafs::cache {
+
+// What is known of a file whose segments are kept.
+struct CachedFile {
+  std::uint64_t segment_size = 0;  // its cap tells the rest of its geometry
+  grid::StorageIndex id;           // under which its segments are
+};
 
 class SegmentStore {
  public:
@@ -42,12 +48,12 @@ class SegmentStore {
   // --- the reader's thread
   Found find(const Key& key, const std::function<void(ByteView)>& look);
   bool has(const Key& key);
-  std::optional<std::uint64_t> segment_size(const grid::StorageIndex& file);
+  std::optional<CachedFile> file(const grid::StorageIndex& name);
 
   // --- the writer's thread
   struct Batch {
     std::vector<std::pair<Key, Segments::Data>> segments;
-    std::vector<std::pair<grid::StorageIndex, std::uint64_t>> sizes;
+    std::vector<std::pair<grid::StorageIndex, CachedFile>> files;
     std::vector<Key> used;
     std::vector<Key> damaged;  // to be removed
   };
@@ -58,6 +64,8 @@ class SegmentStore {
     std::uint64_t bytes = 0, segments = 0, on_disk = 0;
   };
   Use use() const;  // any thread
+  // Nobody else had it open when it was opened, and whoever had it last did not close it.
+  bool after_a_crash() const { return after_a_crash_; }
 
  private:
   struct KeyHash {
@@ -76,9 +84,10 @@ class SegmentStore {
 
   const Disk& disk_;
   const Options options_;
+  bool after_a_crash_ = false;
   int state_fd_ = -1;  // locked: shared by all who have the file open
   std::unique_ptr<Database> db_;
-  MDB_dbi data_ = 0, uses_ = 0, order_ = 0, sizes_ = 0, about_ = 0;
+  MDB_dbi data_ = 0, uses_ = 0, order_ = 0, files_ = 0, about_ = 0;
   MDB_txn* reader_ = nullptr;                 // renewed for each look-up
   std::unordered_set<Key, KeyHash> checked_;  // their bytes were compared with the CRC
 };

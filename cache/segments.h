@@ -16,6 +16,8 @@ namespace lafs::cache {
 class Segments {
  public:
   struct Key {
+    // Which file: a part of its UEB's hash, which proves all of its bytes; or a number by chance
+    // that ReadCache::file() gives for it.
     grid::StorageIndex file;
     grid::SegmentNo segment;
     auto operator<=>(const Key&) const = default;

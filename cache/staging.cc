@@ -303,6 +303,12 @@ Result<Staging::Salvaged> Staging::salvage(StagedId id) {
 
 Result<> Staging::remove(StagedId id) { return disk_.unlink(path_of(id)); }
 
+Result<> Staging::set_aside(StagedId id) {
+  TRY_DO(disk_.make_directory(aside()));
+  const auto path = path_of(id);
+  return disk_.rename(path, aside() + path.substr(path.rfind('/')));
+}
+
 Result<std::vector<StagedId>> Staging::ids() const {
   TRY(names, disk_.names_in(options_.directory));
   std::vector<StagedId> out;

@@ -125,8 +125,12 @@ class Staging {
   Result<Salvaged> salvage(StagedId id);
   // Removes the file, open or not. Nothing of it is needed once the records that say so are synced.
   Result<> remove(StagedId id);
-  // All that are there: after replay, those that nobody remembers are removed.
+  // All that are there: after replay, those that nobody remembers are removed; or set aside, when
+  // what should remember them was damaged.
   Result<std::vector<StagedId>> ids() const;
+  // Moves the file to the folder of those that `lafs rescue` looks through.
+  Result<> set_aside(StagedId id);
+  std::string aside() const { return options_.directory + "/rescued"; }
 
   DiskBudget& budget() { return *budget_; }
 

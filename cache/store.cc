@@ -40,6 +40,7 @@ Store::Store(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Store::~Store() = default;
 
 Result<> Store::State::open_database(const std::string& path) {
+  TRY_DO(Database::check(path, options.map_bytes));
   TRY(opened, Database::open(path, {.map_bytes = options.map_bytes}));
   TRY(about_dbi, opened->database("about"));
   TRY(model_dbi, opened->database("model"));

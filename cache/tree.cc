@@ -94,7 +94,11 @@ bool Tree::on_its_way(InodeNo from, InodeNo node, std::set<InodeNo>& seen) const
 bool Tree::blocked(InodeNo directory, const Pending& change) const {
   for (auto moved : change.moved) {
     const auto* inode = find(moved);
-    if (!inode || !inode->kept || !inode->named()) continue;
+    if (!inode || !inode->kept) continue;
+    if (!inode->named()) {  // a directory that is being emptied
+      if (pending_in(moved)) return true;
+      continue;
+    }
     const auto* name = pending(inode->parent, inode->name);
     if (!name || name->node != moved) continue;
     if (inode->parent == directory) continue;  // publishable() sees to it
@@ -250,18 +254,33 @@ void add_all(std::vector<InodeNo>& to, const std::vector<InodeNo>& more) {
 }
 }  // namespace
 
+// What `name` stood for is no more.
+void Tree::vanish(Record& out, const Inode& inode, Pending& name) const {
+  if (!inode.kept) return;
+  const auto* names = pending_in(inode.number);
+  if (inode.directory && inode.cap && names) {
+    auto nameless = node_op(inode);
+    nameless.parent = 0;
+    nameless.name.clear();
+    out.push_back(std::move(nameless));
+    add_all(name.moved, {inode.number});
+    return;
+  }
+  // What moved out of a directory that the grid never had.
+  if (names)
+    for (const auto& [below, change] : *names) add_all(name.moved, change.moved);
+  out.push_back(ForgetNode{inode.number});
+}
+
 Record Tree::remove(const Inode& inode, const std::optional<Cap>& base) const {
   Record out;
+  keep_chain(out, inode.parent);
   auto change = start(inode.parent, inode.name, base);
   change.node = 0;
   change.facts_only = false;
-  // What moved out of a directory that vanishes.
-  if (const auto* names = pending_in(inode.number))
-    for (const auto& [name, below] : *names) add_all(change.moved, below.moved);
-  keep_chain(out, inode.parent);
+  vanish(out, inode, change);
   set_name(out, inode.parent, inode.name, std::move(change));
   leave_number(out, inode.parent, inode.name);
-  if (inode.kept) out.push_back(ForgetNode{inode.number});
   return out;
 }
 
@@ -273,11 +292,7 @@ Record Tree::rename(const Inode& before, const Inode& moved, const std::optional
   auto to = start(moved.parent, moved.name, base_to);
   to.node = moved.number;
   to.facts_only = false;
-  if (replaced) {
-    if (const auto* names = pending_in(replaced->number))
-      for (const auto& [name, below] : *names) add_all(to.moved, below.moved);
-    if (replaced->kept) out.push_back(ForgetNode{replaced->number});
-  }
+  if (replaced) vanish(out, *replaced, to);
   auto from = start(before.parent, before.name, base_from);
   from.node = 0;
   from.facts_only = false;
@@ -316,7 +331,16 @@ Record Tree::published(InodeNo directory, const std::vector<Outcome>& outcomes) 
   Record out;
   for (const auto& outcome : outcomes) {
     const auto* now = pending(directory, outcome.name);
-    if (!now) continue;
+    if (!now) {
+      // It was new, and removed while it was on its way.
+      if (!outcome.cap) continue;
+      Pending gone;
+      gone.base = outcome.cap;
+      keep_chain(out, directory);
+      out.push_back(PutPending{directory, outcome.kept_as.empty() ? outcome.name : outcome.kept_as,
+                               std::move(gone)});
+      continue;
+    }
     const auto* inode = now->node ? find(now->node) : nullptr;
     const bool changed = now->change != outcome.sent.change || (inode && inode->content);
     auto settle = [&](const std::string& name) {
@@ -362,7 +386,11 @@ Record Tree::published(InodeNo directory, const std::vector<Outcome>& outcomes) 
     Pending rest = *now;
     rest.base = outcome.cap;
     rest.tried.clear();
-    rest.moved.clear();
+    // What left the name while it was published has to be elsewhere first, too.
+    std::erase_if(rest.moved, [&](InodeNo moved) {
+      const auto* left = find(moved);
+      return !left || !left->kept;
+    });
     if (rest.node == 0 && !rest.base)
       settle(outcome.name);
     else

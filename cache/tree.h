@@ -57,6 +57,8 @@ class Tree {
   Record put(const Inode& wanted, const std::optional<Cap>& base, bool facts_only) const;
   // Changed content for an inode that has none.
   Record start_content(const Inode& inode, Content content, const std::optional<Cap>& base) const;
+  // A directory of the grid that was emptied by us stays, nameless, until the grid's is empty too;
+  // only then does its name go.
   Record remove(const Inode& inode, const std::optional<Cap>& base) const;
   // `moved` as it is to be: new parent and name. `replaced` may be null.
   Record rename(const Inode& before, const Inode& moved, const std::optional<Cap>& base_from,
@@ -68,7 +70,8 @@ class Tree {
   struct Outcome {
     std::string name;
     Pending sent;
-    std::optional<Cap> cap;    // what was published; nothing: removed
+    std::optional<Cap> cap;                       // what was published; nothing: removed
+    std::optional<grid::VersionId> emptied = {};  // of the directory that was removed
     std::string kept_as = {};  // ours is under this name, another writer's under the old one
   };
   // Names that were changed again since stay pending.
@@ -100,6 +103,7 @@ class Tree {
   void apply_op(const Numbered& op);
 
   void keep_chain(Record& out, InodeNo number) const;
+  void vanish(Record& out, const Inode& inode, Pending& name) const;
   void set_name(Record& out, InodeNo directory, const std::string& name, Pending pending) const;
   // What the pending change of a name is made on.
   Pending start(InodeNo directory, const std::string& name, const std::optional<Cap>& base) const;

@@ -42,17 +42,19 @@ Result<std::unique_ptr<WriteBack>> WriteBack::open(asio::any_io_executor executo
                     {.directory = o.directory + "/journal", .node_secret = o.node_secret}));
   out->journal_ = std::move(journal);
   TRY(staging, Staging::open(disk, out->journal_->dirty(),
-                             {.directory = o.directory + "/staging", .budget = o.budget}));
+                             {.directory = o.directory + "/staging",
+                              .node_secret = o.node_secret,
+                              .budget = o.budget}));
   out->staging_ = std::move(staging);
   TRY(store,
       Store::open(disk, {.directory = o.directory + "/store", .node_secret = o.node_secret}));
   out->store_ = std::move(store);
-  TRY_DO(out->recover());
+  TRY_DO(out->recover(disk));
   out->tasks_.spawn(out->run());
   return out;
 }
 
-Result<> WriteBack::recover() {
+Result<> WriteBack::recover(Disk& disk) {
   if (!store_->put_aside().empty())
     warnings_.push_back("the cache's database was damaged and is kept as " + store_->put_aside() +
                         "; changes that were only there are lost, the journal's are not");
@@ -75,17 +77,38 @@ Result<> WriteBack::recover() {
   };
   TRY(report, journal_->replay(store_->covered(), apply, apply));
   if (report.damaged) warnings_.push_back(report.damage);
+  if (report.unsynced > 0)
+    log::warning("the last " + std::to_string(report.unsynced) +
+                 " changes before the power went had not been synced and are lost");
   tree_.mend(warnings_);
   for (const auto& warning : warnings_) log::error(warning);
 
-  // Staging files that nothing speaks of any more.
+  // A journal that is damaged is not gone on with: what could be read of it becomes a checkpoint.
+  if (report.damaged) {
+    TRY_DO(disk.sync_all(options_.directory));
+    TRY_DO(store_->checkpoint(tree_.take_changes(), report.position));
+    TRY_DO(journal_->checkpoint(report.position));
+  }
+  // Staging files that nothing speaks of any more. When what should is damaged, they are all that
+  // is left of their files.
+  const bool damaged = report.damaged || !store_->put_aside().empty() || store_->damaged() > 0;
+  std::size_t aside = 0;
   std::set<StagedId> known;
   for (auto number : tree_.kept())
     if (const auto* inode = tree_.find(number); inode->content)
       known.insert(inode->content->staged.id);
   TRY(ids, staging_->ids());
   for (auto id : ids)
-    if (!known.contains(id)) TRY_DO(staging_->remove(id));
+    if (!known.contains(id)) {
+      TRY_DO(damaged ? staging_->set_aside(id) : staging_->remove(id));
+      if (damaged) ++aside;
+    }
+  if (aside > 0) {
+    warnings_.push_back("the content of " + std::to_string(aside) +
+                        " files that no record speaks of any more is set aside in " +
+                        staging_->aside() + ": `lafs rescue DIR` writes it out");
+    log::error(warnings_.back());
+  }
   queue_all();
   if (queue_.size() > 0)
     log::info(std::to_string(queue_.size()) + " uploads were left by the last run");
@@ -221,7 +244,7 @@ Result<> WriteBack::stage(Inode& inode) {
     inode.staged = std::move(opened);
     return {};
   }
-  TRY(made, staging_->create(inode.size));
+  TRY(made, staging_->create(inode.size, tree_.path_of(inode)));
   inode.staged = std::move(made);
   inode.stored_version = inode.staged->version();
   return {};

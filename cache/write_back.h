@@ -44,6 +44,9 @@ class WriteBack {
   // Until everything committed so far lasts.
   Task<Result<>> sync();
 
+  // No loss of power can take anything committed so far.
+  bool lasting() const { return journal_->last_synced() == journal_->last(); }
+
   // --- content. An inode is held while somebody uses its staging file.
   void hold(Inode& inode) { ++inode.opens; }
   void let_go(Inode& inode);
@@ -85,7 +88,7 @@ class WriteBack {
   using Kind = UploadQueue::Kind;
 
   WriteBack(asio::any_io_executor executor, CachedClient& client, Options options);
-  Result<> recover();
+  Result<> recover(Disk& disk);
   void queue_all();
   void note(const Record& record);
   Task<> run();
@@ -94,9 +97,17 @@ class WriteBack {
   Task<Result<Cap>> put(Inode& inode, StagedFile& staged);
   Metadata metadata_of(const Inode& inode) const;
   std::vector<Child> first_children(const Inode& directory, std::vector<Tree::Outcome>& outcomes);
+  // What the grid has in the directories that are to be removed: the version of those that are
+  // empty, nothing for those that somebody else has put something into.
+  using Emptied = std::map<std::string, std::optional<grid::VersionId>>;
+  Task<Result<Emptied>> look_into_removed(InodeNo directory);
   // `of`: which outcome each edit belongs to.
-  std::vector<grid::Edit> edits_for(const Inode& directory, std::vector<Tree::Outcome>& outcomes,
+  std::vector<grid::Edit> edits_for(const Inode& directory, const Emptied& emptied,
+                                    std::vector<Tree::Outcome>& outcomes,
                                     std::vector<std::size_t>& of);
+  Task<> look_after(InodePtr directory, std::vector<Tree::Outcome> outcomes);
+  Task<Result<>> bring_back(InodePtr directory, std::vector<Tree::Outcome> outcomes);
+  Task<Result<>> link_again(InodePtr directory);
   Result<> settle(Inode& directory, const std::vector<Tree::Outcome>& outcomes);
   Task<Result<>> make_directory(InodeNo number);
   Task<Result<>> publish(InodeNo number);

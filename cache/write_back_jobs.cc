@@ -75,6 +75,7 @@ Task<Result<Cap>> WriteBack::put(Inode& inode, StagedFile& staged) {
   if (existing && existing->is_mutable()) {  // stays the file it is, with other contents
     Bytes contents(size);
     CO_TRY_DO(staged.read(0, contents));
+    CO_TRY_DO(co_await sync());  // before others see it
     CO_TRY_DO(co_await client_.overwrite(*existing, std::move(contents)));
     co_return *existing;
   }
@@ -176,7 +177,28 @@ std::vector<Child> WriteBack::first_children(const Inode& directory,
   return children;
 }
 
-std::vector<grid::Edit> WriteBack::edits_for(const Inode& directory,
+namespace {
+bool removes_directory(const Pending& change) {
+  return change.node == 0 && change.base && change.base->is_directory() &&
+         change.base->is_mutable();
+}
+}  // namespace
+
+Task<Result<WriteBack::Emptied>> WriteBack::look_into_removed(InodeNo directory) {
+  Emptied out;
+  for (const auto& name : tree_.publishable(directory)) {
+    const auto* change = tree_.pending(directory, name);
+    if (!change || !removes_directory(*change)) continue;
+    const auto cap = *change->base;
+    CO_TRY(removed, co_await client_.client().directory(cap));
+    CO_TRY(listing, co_await removed->list());
+    out[name];
+    if (listing.empty()) out[name] = listing.version;
+  }
+  co_return out;
+}
+
+std::vector<grid::Edit> WriteBack::edits_for(const Inode& directory, const Emptied& emptied,
                                              std::vector<Tree::Outcome>& outcomes,
                                              std::vector<std::size_t>& of) {
   std::vector<grid::Edit> edits;
@@ -185,6 +207,18 @@ std::vector<grid::Edit> WriteBack::edits_for(const Inode& directory,
     outcome.name = name;
     outcome.sent = *tree_.pending(directory.number, name);
     const auto& sent = outcome.sent;
+    if (removes_directory(sent)) {
+      const auto looked = emptied.find(name);
+      if (looked == emptied.end()) continue;  // removed since: the next time
+      outcome.emptied = looked->second;
+      if (!outcome.emptied) {  // it stays
+        ++conflicts_;
+        log::warning(tree_.path_of(directory) + ": somebody else put something into " + name +
+                     ", which is not removed");
+        outcomes.push_back(std::move(outcome));
+        continue;
+      }
+    }
     if (sent.node == 0) {
       grid::Edit::Remove edit{.name = name, .must_exist = false, .expected = sent.base};
       edit.merge = true;
@@ -222,12 +256,14 @@ Task<Result<>> WriteBack::publish(InodeNo number) {
   CO_TRY(directory, co_await client_.directory(*inode->cap));
   std::vector<Tree::Outcome> outcomes;
   std::vector<std::size_t> of;
-  auto edits = edits_for(*inode, outcomes, of);
+  CO_TRY(emptied, co_await look_into_removed(number));
+  // From here to the record of the attempt nothing else can happen.
+  auto edits = edits_for(*inode, emptied, outcomes, of);
   if (const auto* names = tree_.pending_in(number)) {
     for (const auto& [name, change] : *names)
       if (!change.moved.empty()) waiting_for_others_.insert(number);
   }
-  if (edits.empty()) co_return Result<>{};
+  if (outcomes.empty()) co_return Result<>{};
   // Before anything of ours can be there: what is found later is known to be ours.
   Record attempt;
   for (const auto& outcome : outcomes) {
@@ -238,8 +274,14 @@ Task<Result<>> WriteBack::publish(InodeNo number) {
     attempt.clear();
   }
   CO_TRY_DO(commit(attempt));
+  // What others may see from now on is never forgotten here, not even with the power.
+  CO_TRY_DO(co_await sync());
   grid::EditOptions edit_options{.now = seconds_now(), .host = options_.host};
-  CO_TRY(conflicts, co_await directory->publish(std::move(edits), std::move(edit_options)));
+  std::vector<grid::Conflict> conflicts;
+  if (!edits.empty()) {
+    CO_TRY(met, co_await directory->publish(std::move(edits), std::move(edit_options)));
+    conflicts = std::move(met);
+  }
   for (const auto& conflict : conflicts) {
     auto& outcome = outcomes[of.at(conflict.edit)];
     ++conflicts_;
@@ -254,11 +296,63 @@ Task<Result<>> WriteBack::publish(InodeNo number) {
   }
   ++done_publishes_;
   CO_TRY_DO(settle(*inode, outcomes));
+  co_await look_after(inode, std::move(outcomes));
   const auto now = Clock::now();
   if (tree_.pending_in(number)) queue_.add({Kind::names, number}, 0, now, true);
   for (auto other : std::exchange(waiting_for_others_, {}))
     if (other != number) queue_.add({Kind::names, other}, 0, now, false);
   co_return Result<>{};
+}
+
+// After a publish: two who did not know of each other may have removed a directory and put
+// something into it. Whoever of them was last sees it here. What fails is only logged: the names
+// themselves are published.
+Task<> WriteBack::look_after(InodePtr directory, std::vector<Tree::Outcome> outcomes) {
+  const bool added = std::ranges::any_of(outcomes, [](auto& o) { return o.cap.has_value(); });
+  auto done = co_await bring_back(directory, std::move(outcomes));
+  if (done && added) done = co_await link_again(directory);
+  if (!done)
+    log::warning("after publishing " + tree_.path_of(*directory) + ": " + done.error().message());
+}
+
+Task<Result<>> WriteBack::bring_back(InodePtr directory, std::vector<Tree::Outcome> outcomes) {
+  for (auto& outcome : outcomes) {
+    if (!outcome.emptied) continue;
+    CO_TRY(file, client_.client().mutable_file(*outcome.sent.base));
+    CO_TRY(version, co_await file->probe());
+    if (version == *outcome.emptied) continue;
+    CO_TRY(removed, co_await client_.client().directory(*outcome.sent.base));
+    CO_TRY(listing, co_await removed->list());
+    if (listing.empty() || tree_.pending(directory->number, outcome.name)) continue;
+    auto inode = tree_.make(tree_.number_for(directory->number, outcome.name, true));
+    inode->directory = true;
+    inode->parent = directory->number;
+    inode->name = outcome.name;
+    inode->cap = outcome.sent.base;
+    CO_TRY_DO(commit(tree_.put(*inode, std::nullopt, false)));
+  }
+  co_return Result<>{};
+}
+
+// Somebody else may have removed the directory that we have just put something into.
+Task<Result<>> WriteBack::link_again(InodePtr directory) {
+  if (!directory->named() || tree_.pending(directory->parent, directory->name))
+    co_return Result<>{};
+  auto above = tree_.share(directory->parent);
+  if (!above || !above->cap) co_return Result<>{};
+  CO_TRY(parent, co_await client_.directory(*above->cap));
+  if (!parent->writable()) co_return Result<>{};
+  parent->expire();
+  CO_TRY_DO(co_await parent->refresh());
+  const auto child = parent->find(directory->name);
+  if (child && child->cap == *directory->cap) co_return Result<>{};
+  for (const auto& other : parent->children())
+    if (other.cap == *directory->cap) co_return Result<>{};  // only renamed
+  if (!directory->named() || tree_.pending(directory->parent, directory->name))
+    co_return Result<>{};
+  log::warning(tree_.path_of(*directory) + " was removed by somebody else and is there again");
+  ++conflicts_;
+  co_return commit(tree_.put(*directory, std::nullopt, false));
 }
 
 Result<> WriteBack::settle(Inode& directory, const std::vector<Tree::Outcome>& outcomes) {

@@ -16,6 +16,8 @@ lafs_build_packages=(
 lafs_test_packages=(
   clang-19 libclang-rt-19-dev lld-19 clang-format-19
   lftp wget ncftp tnftp inetutils-ftp rclone python3-pyftpdlib
+  openssh-client sshfs putty-tools python3-paramiko
+  fio stress-ng sqlite3 zip unzip man-db
 )
 
 # install_packages NAME...: installs those that are missing, when we may; otherwise names them.

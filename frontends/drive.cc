@@ -15,16 +15,35 @@ namespace {
 constexpr std::size_t spare_keys = 8;  // for directories to come
 }  // namespace
 
+void Drive::set_cache(CacheSettings settings) {
+  cache_ = std::move(settings);
+  auto reads = session_.cached().disk_options();
+  if (!reads) return;
+  if (cache_.directory) reads->directory = *cache_.directory + "/cache";
+  if (cache_.read_bytes) reads->segment_bytes = *cache_.read_bytes;
+  if (cache_.min_free) reads->min_free = *cache_.min_free;
+  if (!cache_.keep_reads) reads.reset();
+  session_.cached().keep_on_disk(std::move(reads));
+}
+
 // The node directory's write path, which only one process can have.
-Result<> Drive::start() {
+Result<> Drive::start(const RootOptions& wanted) {
   if (write_back_) return {};
   const auto& node = session_.node();
   cache::WriteBack::Options options;
-  options.directory = node.path() / "private" / "drive";
+  options.directory = cache_.directory ? *cache_.directory + "/drive"
+                                       : (node.path() / "private" / "drive").string();
+  if (cache_.min_free) options.budget.min_free = *cache_.min_free;
   TRY(secret, node.lease_secret());
   options.node_secret = secret;
   char host[256] = {};
   if (::gethostname(host, sizeof host - 1) == 0) options.host = host;
+  if (wanted.write_back_delay) {
+    options.limits.quiet = *wanted.write_back_delay;
+    options.limits.latest = std::max(options.limits.latest, 10 * *wanted.write_back_delay);
+  }
+  if (wanted.most_staged) options.budget.most_bytes = *wanted.most_staged;
+  if (wanted.min_free) options.budget.min_free = *wanted.min_free;
   disk_ = cache::Disk::from_environment();
   auto opened =
       cache::WriteBack::open(session_.io().executor, session_.cached(), *disk_, std::move(options));
@@ -48,10 +67,14 @@ Task<Result<std::shared_ptr<fs::View>>> Drive::root(std::string place, RootOptio
 
   const auto cap = root.cap->text();
   if (!filesystems_.contains(cap)) {
-    CO_TRY_DO(start());
+    CO_TRY_DO(start(options));
     fs::GridFs::Options fs_options;
     fs_options.uid = options.uid.value_or(::getuid());
     fs_options.gid = options.gid.value_or(::getgid());
+    fs_options.close = options.close;
+    fs_options.fsync = options.fsync;
+    fs_options.hard = options.hard;
+    fs_options.read_timeout = options.read_timeout;
     session_.client().keep_spare_keys(spare_keys);
     filesystems_[cap] = std::make_shared<fs::GridFs>(session_.cached(), *write_back_, *root.cap,
                                                      std::move(fs_options));

@@ -17,6 +17,7 @@
 
 #include "cache/write_back.h"
 #include "frontends/cli/session.h"
+#include "frontends/fs/grid_fs.h"
 #include "frontends/fs/view.h"
 
 namespace lafs {
@@ -26,6 +27,23 @@ struct RootOptions {
   // Owner of what says nothing about its owner, for everybody who shares the root: the first one
   // who asks for a root decides. Nothing: whom this process runs as.
   std::optional<std::uint32_t> uid, gid;
+  // Likewise: what close and fsync wait for, and reads of a grid that is away.
+  fs::GridFs::Durability close = fs::GridFs::Durability::journal;
+  fs::GridFs::Durability fsync = fs::GridFs::Durability::local;
+  bool hard = false;
+  std::optional<Duration> read_timeout;
+  // The first root of a drive decides: how long changes are gathered before they go to the grid,
+  // and how much of the disk what was written may take.
+  std::optional<Duration> write_back_delay;
+  std::optional<std::uint64_t> most_staged, min_free;
+};
+
+// Where and how much is kept on the local disk; nothing: as always.
+struct CacheSettings {
+  std::optional<std::string> directory;  // instead of the node directory's private/
+  std::optional<std::uint64_t> read_bytes;
+  std::optional<std::uint64_t> min_free;  // of the disk, left to others
+  bool keep_reads = true;
 };
 
 class Drive {
@@ -37,6 +55,9 @@ class Drive {
   Drive& operator=(const Drive&) = delete;
 
   cli::Session& session() { return session_; }
+
+  // Before the first root.
+  void set_cache(CacheSettings settings);
 
   // The files below `place`, an alias:path or a cap (empty: the alias tahoe:). The directory is
   // read once now, so that a grid that is away is said here. A directory that this node cannot
@@ -53,8 +74,9 @@ class Drive {
 
  private:
   cli::Session& session_;
-  Result<> start();
+  Result<> start(const RootOptions& options);
 
+  CacheSettings cache_;
   std::unique_ptr<cache::Disk> disk_;
   std::unique_ptr<cache::WriteBack> write_back_;                        // once there is a root
   std::map<std::string, std::shared_ptr<fs::Filesystem>> filesystems_;  // by the root's cap

@@ -116,6 +116,12 @@ Task<Result<>> serve_mounts(Session& session, Drive& drive, Daemon& daemon, Moun
 
 Task<Result<Exit>> serve(Session& session, MountRequest request, Detached* detached) {
   Drive drive(session);
+  CacheSettings cache;
+  cache.directory = request.words.cache_dir;
+  cache.read_bytes = request.words.cache_size;
+  cache.min_free = request.words.min_free;
+  cache.keep_reads = request.words.cache_reads.value_or(true);
+  drive.set_cache(std::move(cache));
   Daemon daemon(drive);
   auto outcome = co_await serve_mounts(session, drive, daemon, std::move(request), detached);
   co_await cli::heard_stop();

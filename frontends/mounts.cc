@@ -58,6 +58,14 @@ Task<Result<std::string>> Mounts::start(MountRequest request) {
   root.view.directory_mask = request.words.directory_mask;
   root.uid = request.words.uid;
   root.gid = request.words.gid;
+  using Durability = fs::GridFs::Durability;
+  const bool grid = request.words.durability == MountWords::Durability::grid;
+  if (request.words.sync_on_close) root.close = Durability::local;
+  if (grid) root.close = root.fsync = Durability::grid;
+  root.hard = request.words.hard;
+  root.read_timeout = request.words.timeout;
+  root.write_back_delay = request.words.write_back_delay;
+  root.min_free = request.words.min_free;
   CO_TRY(view, co_await drive_.root(request.root, root));
   auto options = options_for(request, view->read_only());
   options.node = drive_.session().node().path().string();

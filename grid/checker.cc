@@ -31,7 +31,11 @@ Task<Result<CheckReport>> check(Client& client, Cap cap, CheckOptions options) {
                                     *chk, std::move(options)));
     report = std::move(found);
   } else {
-    co_return fail(Errc::unsupported, "checking a mutable file");
+    CO_TRY(found, co_await client.check_mutable(std::move(cap), std::move(options)));
+    report = std::move(found);
+    report.happiness = happiness_of(report);
+    // Tahoe places mutable shares without regard to happiness, and so do we.
+    co_return report;
   }
   report.happiness = happiness_of(report);
   // A file of few shares cannot be on more servers than it has shares.

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grid/client.h"
 
+#include "grid/crypto/random.h"
 #include "grid/immutable/chk_reader.h"
+#include "grid/mutable/file_check.h"
 
 namespace lafs::grid {
 
 namespace {
 // Open files cost their hash trees and server lists: some 100 KiB each at most.
 constexpr std::size_t most_open_immutable = 256;
+// These cost some kilobytes, and the contents of small ones that we wrote.
+constexpr std::size_t most_open_mutable = 512;
 // The plaintext of one read() call.
 constexpr std::uint64_t largest_read = std::uint64_t{1} << 32;
 }  // namespace
@@ -37,12 +41,20 @@ std::uint64_t usable_space(std::vector<std::uint64_t> available, const Encoding&
   return files > most ? most : static_cast<std::uint64_t>(files);
 }
 
+namespace {
+std::optional<KeyPool::OnDisk> keys_on_disk(const Client::Options& options) {
+  if (options.spare_keys.empty()) return std::nullopt;
+  const auto seal = tagged_hash("lafs spare keys of a node v1", options.lease_secret.view());
+  return KeyPool::OnDisk{options.spare_keys, Secret32(seal)};
+}
+}  // namespace
+
 Client::Client(asio::any_io_executor executor, storage::Roster& roster, Pool& pool, Options options)
     : executor_(executor),
       roster_(roster),
       pool_(pool),
       options_(std::move(options)),
-      keys_(executor, pool, 0),
+      keys_(executor, pool, 0, keys_on_disk(options_)),
       closing_(executor) {}
 
 Client::~Client() = default;
@@ -52,7 +64,8 @@ MutableContext Client::mutable_context() {
           .pool = pool_,
           .lease_secret = options_.lease_secret,
           .k = options_.encoding.k,
-          .n = options_.encoding.n};
+          .n = options_.encoding.n,
+          .facts = facts_};
 }
 
 UploadContext Client::upload_context() const {
@@ -63,10 +76,18 @@ UploadContext Client::upload_context() const {
           .convergence_secret = options_.convergence_secret};
 }
 
-Task<Result<Cap>> Client::put(Source& source, Progress progress) {
+Task<Result<Cap>> Client::put(const Source& source, Progress progress) {
   auto context = upload_context();
   context.progress = std::move(progress);
   CO_TRY(result, co_await upload(std::move(context), source));
+  co_return result.cap;
+}
+
+Task<Result<Cap>> Client::put_random(const Source& source, Progress progress) {
+  auto context = upload_context();
+  context.progress = std::move(progress);
+  const Key16 key = random_secret<16>();
+  CO_TRY(result, co_await upload(std::move(context), source, key));
   co_return result.cap;
 }
 
@@ -92,16 +113,37 @@ Task<Result<std::shared_ptr<ImmutableFile>>> Client::immutable_file(ChkVerifyCap
 
 Task<> Client::close_file(std::shared_ptr<ImmutableFile> file) { co_await file->close(); }
 
+Task<> Client::close_mutable(std::shared_ptr<MutableFile> file) { co_await file->close(); }
+
 Result<std::shared_ptr<MutableFile>> Client::mutable_file(const Cap& cap) {
   const auto si = cap.storage_index();
   if (!cap.is_mutable() || !si) return fail(Errc::bad_cap, "not a mutable file");
-  auto& file = mutable_[*si];
-  const bool stronger = file && !file->writable() && !cap.is_read_only();
-  if (stronger)
-    closing_.spawn(
-        [](std::shared_ptr<MutableFile> old) -> Task<> { co_await old->close(); }(std::move(file)));
-  if (!file || stronger) file = std::make_shared<MutableFile>(executor_, mutable_context(), cap);
+  if (const auto known = mutable_at_.find(*si); known != mutable_at_.end()) {
+    mutable_.splice(mutable_.begin(), mutable_, known->second);
+    auto& file = mutable_.front().second;
+    if (!file->writable() && !cap.is_read_only()) {
+      closing_.spawn(close_mutable(std::move(file)));
+      file = std::make_shared<MutableFile>(executor_, mutable_context(), cap);
+    }
+    return file;
+  }
+  auto file = std::make_shared<MutableFile>(executor_, mutable_context(), cap);
+  mutable_.emplace_front(*si, file);
+  mutable_at_[*si] = mutable_.begin();
+  // A file that somebody holds stays: there is one object for each.
+  for (auto it = mutable_.end(); mutable_.size() > most_open_mutable && it != mutable_.begin();) {
+    --it;
+    if (it->second.use_count() > 1) continue;
+    mutable_at_.erase(it->first);
+    closing_.spawn(close_mutable(std::move(it->second)));
+    it = mutable_.erase(it);
+  }
   return file;
+}
+
+Task<Result<CheckReport>> Client::check_mutable(Cap cap, CheckOptions options) {
+  co_return co_await grid::check_mutable(executor_, mutable_context(), std::move(cap),
+                                         std::move(options));
 }
 
 Task<Result<Cap>> Client::create_mutable(MutableFormat format, Bytes contents) {
@@ -145,10 +187,8 @@ Task<Result<Bytes>> Client::read(Cap cap, std::uint64_t offset, std::uint64_t le
   }
   if (cap.is_mutable()) {
     CO_TRY(file, mutable_file(cap));
-    CO_TRY(found, co_await file->read());
-    const auto from = std::min<std::uint64_t>(offset, found.bytes->size());
-    const auto size = std::min<std::uint64_t>(length, found.bytes->size() - from);
-    co_return to_bytes(ByteView(*found.bytes).subspan(from, size));
+    CO_TRY(found, co_await file->read_part(offset, length));
+    co_return std::move(found.bytes);
   }
   co_return fail(Errc::bad_cap, cap.is_verifier() ? "a verify cap cannot be read"
                                                   : "a cap of an unknown kind cannot be read");
@@ -157,8 +197,8 @@ Task<Result<Bytes>> Client::read(Cap cap, std::uint64_t offset, std::uint64_t le
 Task<Result<std::uint64_t>> Client::size(Cap cap) {
   if (auto known = cap.size()) co_return *known;
   CO_TRY(file, mutable_file(cap));
-  CO_TRY(found, co_await file->read());
-  co_return found.bytes->size();
+  CO_TRY(found, co_await file->read_part(0, 0));
+  co_return found.size;
 }
 
 namespace {
@@ -185,6 +225,7 @@ Task<> Client::close() {
   for (auto& [si, file] : mutable_) co_await file->close();
   co_await closing_.join();
   immutable_.clear();
+  mutable_at_.clear();
   mutable_.clear();
 }
 

@@ -4,6 +4,7 @@
 // THE DOOR of grid: caps in, bytes out. Puts the rooms together for the servers of one roster and
 // the secrets of one node. I/O thread only; the roster and the pool outlive it; close() it first.
 
+#include <filesystem>
 #include <list>
 #include <map>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "grid/immutable/uploader.h"
 #include "grid/mutable/key_pool.h"
 #include "grid/mutable/mutable_file.h"
+#include "grid/storage/check_report.h"
 #include "grid/storage/roster.h"
 
 namespace lafs::grid {
@@ -35,6 +37,8 @@ class Client {
     Encoding encoding;
     Bytes convergence_secret;  // private/convergence
     Secret32 lease_secret;     // private/secret
+    // Where RSA keys made ahead are kept, sealed, from one process to the next; empty: nowhere.
+    std::filesystem::path spare_keys{};
   };
 
   Client(asio::any_io_executor executor, storage::Roster& roster, Pool& pool, Options options);
@@ -46,7 +50,10 @@ class Client {
 
   // Stores immutable content under its convergent key: LIT up to 55 bytes, else CHK. `source` is
   // read twice and must stay until the task ends. Errors as upload().
-  Task<Result<Cap>> put(Source& source, Progress progress = {});
+  Task<Result<Cap>> put(const Source& source, Progress progress = {});
+  // The same under a random key: the upload begins before the source has ended, and a source that
+  // can be read only once will do. Nobody else's equal file shares its shares.
+  Task<Result<Cap>> put_random(const Source& source, Progress progress = {});
 
   // What every upload of this node stands on.
   UploadContext upload_context() const;
@@ -62,6 +69,7 @@ class Client {
   Task<Result<Cap>> create_mutable(MutableFormat format, Bytes contents);
   // RSA keys kept in store from now on, for whoever stays and will make directories.
   void keep_spare_keys(std::size_t count) { keys_.keep(count); }
+  std::size_t spare_keys() const { return keys_.in_store(); }
 
   // A directory, mutable or immutable. Errc::not_directory when the cap is not one.
   Task<Result<std::shared_ptr<Directory>>> directory(Cap cap);
@@ -76,6 +84,9 @@ class Client {
   // Bytes in a file; mutable ones are asked for.
   Task<Result<std::uint64_t>> size(Cap cap);
 
+  // Of a mutable file: see grid/checker.h, which does it for every kind.
+  Task<Result<CheckReport>> check_mutable(Cap cap, CheckOptions options);
+
   // Asks every server, in parallel.
   Task<Result<GridSpace>> space();
 
@@ -84,15 +95,19 @@ class Client {
  private:
   MutableContext mutable_context();
   Task<> close_file(std::shared_ptr<ImmutableFile> file);
+  Task<> close_mutable(std::shared_ptr<MutableFile> file);
 
   asio::any_io_executor executor_;
   storage::Roster& roster_;
   Pool& pool_;
   Options options_;
   KeyPool keys_;
+  std::shared_ptr<ServerFacts> facts_ = std::make_shared<ServerFacts>();
   // Most recently used first. Files beyond the bound that nobody holds are closed.
   std::list<std::pair<StorageIndex, std::shared_ptr<ImmutableFile>>> immutable_;
-  std::map<StorageIndex, std::shared_ptr<MutableFile>> mutable_;
+  // Likewise.
+  std::list<std::pair<StorageIndex, std::shared_ptr<MutableFile>>> mutable_;
+  std::map<StorageIndex, decltype(mutable_)::iterator> mutable_at_;
   TaskGroup closing_;
 };
 

@@ -82,6 +82,12 @@ Result<NodeDir> NodeDir::create(const stdfs::path& path, const Creation& what) {
   if (!what.servers.empty() && servers.servers.empty()) {
     return fail(Errc::bad_config, "servers.yaml names no usable server");
   }
+  std::vector<IntroducerEntry> introducers;
+  for (const auto& furl : what.introducers) {
+    introducers.push_back({"introducer" + std::to_string(introducers.size() + 1), furl});
+    if (introducers.size() == 1) introducers.back().petname = "introducer";
+  }
+  TRY_DO(parse_introducers(format_introducers(introducers), "--introducer", std::nullopt));
   TRY_DO(make_directory(path, 0700));
   TRY_DO(make_directory(path / "private", 0700));
   std::error_code ignored;
@@ -93,6 +99,10 @@ Result<NodeDir> NodeDir::create(const stdfs::path& path, const Creation& what) {
   TRY_DO(create_file(path / "private" / "README", private_readme, public_file));
   if (!what.servers.empty()) {
     TRY_DO(replace_file(path / "private" / "servers.yaml", what.servers, private_file));
+  }
+  if (!introducers.empty()) {
+    TRY_DO(replace_file(path / "private" / "introducers.yaml", format_introducers(introducers),
+                        private_file));
   }
   TRY_DO(create_file(path / "private" / "aliases", "", private_file));
   TRY_DO(create_file(path / "tahoe-client.tac",
@@ -160,6 +170,7 @@ Result<> NodeDir::read_config() {
   }
   TRY(config, ConfigFile::parse(text ? *text : "", file.string()));
   config_ = std::move(config);
+  config_.override_by([](const char* name) { return std::getenv(name); });
   if (auto known = config_.check_known(); !known) warning_ = known.error().context;
 
   TRY(nickname, config_.text("node", "nickname"));
@@ -273,6 +284,38 @@ Result<ServersFile> NodeDir::servers() const {
   if (!text && text.error().code == Errc::not_found) return ServersFile{};
   if (!text) return std::unexpected(text.error());
   return parse_servers(*text, file.string());
+}
+
+Result<std::vector<IntroducerEntry>> NodeDir::introducers() const {
+  const auto file = private_path("introducers.yaml");
+  auto text = read_small_file(file);
+  const bool missing = !text && text.error().code == Errc::not_found;
+  if (!text && !missing) return std::unexpected(text.error());
+  TRY(configured, config_.text("client", "introducer.furl"));
+  return parse_introducers(missing ? std::nullopt : std::optional<std::string_view>(*text),
+                           file.string(), configured);
+}
+
+Result<std::vector<std::string>> NodeDir::preferred_servers() const {
+  TRY(preferred, config_.text("client", "peers.preferred"));
+  // Commas separate; line feeds come from continued lines.
+  std::vector<std::string> out;
+  std::string_view rest = preferred ? std::string_view(*preferred) : std::string_view{};
+  while (!rest.empty()) {
+    const auto id = rest.substr(0, rest.find(','));
+    rest.remove_prefix(std::min(rest.size(), id.size() + 1));
+    if (const auto name = trimmed(id); !name.empty()) out.emplace_back(name);
+  }
+  return out;
+}
+
+Result<std::vector<std::pair<std::string, std::string>>> NodeDir::grid_managers() const {
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const auto& name : config_.keys("grid_managers")) {
+    TRY(key, config_.text("grid_managers", name));
+    if (key) out.emplace_back(name, *key);
+  }
+  return out;
 }
 
 }  // namespace lafs::grid

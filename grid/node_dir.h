@@ -20,6 +20,7 @@
 #include "grid/crypto/secret.h"
 #include "grid/node_dir/aliases.h"
 #include "grid/node_dir/config_file.h"
+#include "grid/node_dir/introducers_yaml.h"
 #include "grid/node_dir/servers_yaml.h"
 #include "grid/storage_config.h"
 
@@ -49,6 +50,8 @@ class NodeDir {
     std::string nickname = "lafs";
     // Text of a servers.yaml, which becomes private/servers.yaml as it is; checked first.
     std::string servers;
+    // Addresses of introducers, "pb://..."; become private/introducers.yaml.
+    std::vector<std::string> introducers = {};
   };
   // Makes a client's node directory. Errc::exists when it is one already.
   static Result<NodeDir> create(const std::filesystem::path& path, const Creation& what);
@@ -83,6 +86,12 @@ class NodeDir {
 
   // No file: no servers. Entries that cannot be used are logged and left out.
   Result<ServersFile> servers() const;
+  // Of private/introducers.yaml and [client] introducer.furl.
+  Result<std::vector<IntroducerEntry>> introducers() const;
+  // [client] peers.preferred: ids of servers that come first.
+  Result<std::vector<std::string>> preferred_servers() const;
+  // [grid_managers]: the public keys, "pub-v0-...", that vouch for servers. Checked where used.
+  Result<std::vector<std::pair<std::string, std::string>>> grid_managers() const;
 
  private:
   NodeDir() = default;

@@ -5,6 +5,15 @@ namespace lafs::grid {
 
 namespace {
 
+Task<Result<CheckReport>> repair_mutable(Client& client, Cap cap, const CheckReport& before,
+                                         CheckOptions options) {
+  CO_TRY(file, client.mutable_file(cap));
+  MutableFile::Damaged damaged;
+  for (const auto& bad : before.corrupt) damaged.emplace(bad.server, bad.number);
+  CO_TRY_DO(co_await file->repair(options.force, std::move(damaged)));
+  co_return co_await check(client, std::move(cap), std::move(options));
+}
+
 Task<Result<CheckReport>> repair_chk(Client& client, ChkVerifyCap cap, CheckReport report) {
   DistrustedShares bad;
   for (auto* shares : {&report.corrupt, &report.incompatible}) {
@@ -34,7 +43,12 @@ Task<Result<RepairReport>> check_and_repair(Client& client, Cap cap, CheckOption
   out.before = std::move(before);
   if (!out.before.needs_repair()) co_return out;
   out.attempted = true;
-  auto after = co_await repair(client, std::move(cap), out.before);
+  Result<CheckReport> after;
+  if (cap.is_mutable()) {
+    after = co_await repair_mutable(client, std::move(cap), out.before, std::move(options));
+  } else {
+    after = co_await repair(client, std::move(cap), out.before);
+  }
   if (after) {
     after->happiness = happiness_of(*after);
     out.after = std::move(*after);

@@ -79,10 +79,7 @@ bool holds_shares(const stdfs::path& storage) {
   return false;
 }
 
-struct Places {
-  std::vector<Endpoint> listen;
-  std::string location;
-};
+}  // namespace
 
 Result<Places> configured_places(const NodeDir& node) {
   const auto& config = node.config();
@@ -120,7 +117,25 @@ Result<Places> configured_places(const NodeDir& node) {
   return out;
 }
 
-}  // namespace
+Places places_at(const Endpoint& address) { return {{address}, hint_of(address)}; }
+
+Result<storage::Furl> own_furl(const stdfs::path& file, const storage::Identity& identity,
+                               const std::string& location) {
+  const auto furl_of = [&](const std::string& swissnum) {
+    return "pb://" + identity.tub_id() + "@" + location + "/" + swissnum;
+  };
+  TRY(old, line_of(file, private_file, [&] { return furl_of(base32(random_bytes(20))); }));
+  auto furl = storage::Furl::parse(old);
+  if (!furl) return fail(Errc::bad_config, file.string() + ":1: " + furl.error().context);
+  if (furl->tub_id != identity.node_id()) {
+    return fail(Errc::bad_config, file.string() +
+                                      " belongs to another private/node.pem; "
+                                      "restore the one that goes with it");
+  }
+  const auto now = furl_of(furl->name);
+  if (now != old) TRY_DO(replace_file(file, now + "\n", private_file));
+  return storage::Furl::parse(now);
+}
 
 Result<Endpoint> Endpoint::parse(std::string_view text) {
   const auto colon = text.rfind(':');
@@ -198,7 +213,7 @@ Result<StorageNode> StorageNode::prepare(const NodeDir& node, std::optional<Endp
   StorageNode out;
   Places places;
   if (address) {
-    places = {{*address}, hint_of(*address)};
+    places = places_at(*address);
   } else {
     TRY(configured, configured_places(node));
     places = std::move(configured);
@@ -208,24 +223,9 @@ Result<StorageNode> StorageNode::prepare(const NodeDir& node, std::optional<Endp
   TRY(identity, storage::Identity::load_or_create(node.private_path("node.pem")));
   out.identity = std::move(identity);
 
-  const auto furl_file = node.private_path("storage.furl");
-  const auto furl_of = [&](const std::string& swissnum) {
-    return "pb://" + out.identity.tub_id() + "@" + places.location + "/" + swissnum;
-  };
-  TRY(old_furl,
-      line_of(furl_file, private_file, [&] { return furl_of(base32(random_bytes(20))); }));
-  auto furl = storage::Furl::parse(old_furl);
-  if (!furl) return fail(Errc::bad_config, furl_file.string() + ":1: " + furl.error().context);
-  if (furl->tub_id != out.identity.node_id()) {
-    return fail(Errc::bad_config, furl_file.string() +
-                                      " belongs to another private/node.pem; "
-                                      "restore the one that goes with it");
-  }
-  out.swissnum = furl->name;
-  out.announcement.furl = furl_of(out.swissnum);
-  if (out.announcement.furl != old_furl) {
-    TRY_DO(replace_file(furl_file, out.announcement.furl + "\n", private_file));
-  }
+  TRY(furl, own_furl(node.private_path("storage.furl"), out.identity, places.location));
+  out.swissnum = furl.name;
+  out.announcement.furl = furl.text();
   for (const auto& nurl : storage::nurls_of(places.location, out.identity.pin(), out.swissnum)) {
     out.announcement.nurls.push_back(nurl.text());
   }

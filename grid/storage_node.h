@@ -15,6 +15,7 @@
 
 #include "grid/node_dir.h"
 #include "grid/storage/identity.h"
+#include "grid/storage/nurl.h"
 
 namespace lafs::grid {
 
@@ -30,6 +31,21 @@ struct Endpoint {
 // The places that a tub.port setting names ("tcp:3457:interface=127.0.0.1", "3457"), and Errc::
 // bad_argument for what we cannot listen on (tor, i2p). "disabled" is none.
 Result<std::vector<Endpoint>> parse_tub_port(std::string_view text);
+
+// Where a node listens and what it announces: [node] tub.port and tub.location of tahoe.cfg. A
+// missing tub.port is read from client.port, or chosen and written there. Errc::bad_config.
+struct Places {
+  std::vector<Endpoint> listen;
+  std::string location;  // hints, separated by commas
+};
+Result<Places> configured_places(const NodeDir& node);
+Places places_at(const Endpoint& address);
+
+// The Foolscap address in a file of one line, whose secret name is made when it is missing and kept
+// otherwise; the file is brought up to date with where we are. Errc::bad_config when it belongs to
+// another identity.
+Result<storage::Furl> own_furl(const std::filesystem::path& file, const storage::Identity& identity,
+                               const std::string& location);
 
 // Who the server is, from its files; what is missing is made and written.
 struct StorageNode {

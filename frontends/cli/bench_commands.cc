@@ -73,6 +73,8 @@ void add_bench_commands(Commands& commands) {
   storage->add_flag("--no-sync", load->no_sync, "The server does not wait for the disk");
   storage->add_flag("--json", load->json, "Print one JSON object");
   commands.on(storage, [load] { return bench_storage_command(*load); });
+
+  add_bench_grid_command(commands);
 }
 
 }  // namespace lafs::cli

@@ -24,6 +24,7 @@ struct Options {
   bool add_lease = false;
   bool recursive = false;
   bool restart = false;
+  bool force = false;
   bool quiet = false;
   bool json = false;
   std::string limit_rate;
@@ -49,7 +50,8 @@ Task<Result<Exit>> check_one(Session& session, const Options& options,
 }
 
 Task<Result<Exit>> check(Session& session, const Options& options) {
-  grid::CheckOptions checking{.verify = options.verify, .add_lease = options.add_lease};
+  grid::CheckOptions checking{
+      .verify = options.verify, .force = options.force, .add_lease = options.add_lease};
   if (!options.limit_rate.empty()) {
     CO_TRY(rate, grid::parse_size(options.limit_rate));
     if (!rate || *rate == 0) co_return fail(Errc::bad_argument, "a rate of 0 bytes a second");
@@ -96,6 +98,9 @@ void add_check_commands(Commands& commands) {
     command->add_flag("--add-lease", options->add_lease, "Renew the lease on every share");
     command->add_flag("-r,--recursive", options->recursive,
                       "A directory and everything below it; goes on where an interrupted one was");
+    command->add_flag("--force", options->force,
+                      "Mutable files: keep the best version that can be read, although there are "
+                      "others as new or newer, which are given up");
     command->add_flag("--restart", options->restart, "With -r: from the beginning");
     command
         ->add_option("--limit-rate", options->limit_rate,

@@ -6,6 +6,7 @@
 
 #include "frontends/cli/output.h"
 #include "grid/base/log.h"
+#include "grid/base/version.h"
 #include "grid/node_dir.h"
 
 namespace lafs::cli {
@@ -39,7 +40,7 @@ std::filesystem::path Globals::node_path() const {
 Commands::Commands()
     : app_(std::make_unique<CLI::App>(
           "lafs: a Tahoe-LAFS grid as a drive, for people and for programs", "lafs")) {
-  app_->set_version_flag("--version", "lafs 0.1.0");
+  app_->set_version_flag("--version", "lafs " + std::string(program_version.substr(5)));
   app_->add_option("--node", globals_.node, "Node directory (default: $LAFS_NODE, else ~/.lafs)")
       ->type_name("DIR");
   app_->add_option("--log", globals_.log_level, "What to log on standard error")

@@ -38,6 +38,9 @@ class Commands {
   void on(CLI::App* command, std::function<Result<Exit>()> body);
   void on_io(CLI::App* command, std::function<Task<Result<Exit>>(Io)> body);
 
+  // The whole table, for what describes it.
+  const CLI::App& table() const { return *app_; }
+
   // Parses, runs, reports; returns the exit status.
   int run(int argc, char** argv);
 
@@ -58,8 +61,12 @@ void add_node_commands(Commands& commands);            // create-node, status
 void add_file_commands(Commands& commands);            // put, get, cat
 void add_tree_commands(Commands& commands);            // ls, mkdir, rm, mv, stat, cap
 void add_copy_commands(Commands& commands);            // cp
+void add_config_commands(Commands& commands);          // config check, show; node import
+void add_doctor_commands(Commands& commands);          // doctor
+void add_manual_commands(Commands& commands);          // manual
+void add_introducer_commands(Commands& commands);      // serve introducer
 void add_check_commands(Commands& commands);           // check, verify, repair
-void add_bench_commands(Commands& commands);           // bench cpu
-void add_cache_commands(Commands& commands);           // bench cache
+void add_bench_commands(Commands& commands);           // bench cpu, bench grid, bench storage
+void add_bench_grid_command(Commands& commands);       // by add_bench_commands()
 
 }  // namespace lafs::cli

@@ -47,6 +47,19 @@ cache::PosixFacts facts_from(const struct stat& facts) {
   return out;
 }
 
+bool same_time(const std::optional<timespec>& a, const timespec& b) {
+  return a && a->tv_sec == b.tv_sec && a->tv_nsec == b.tv_nsec;
+}
+
+// An entry of the grid that a copy of the local file would look like.
+bool is_copy(const std::optional<Child>& child, std::uint64_t size,
+             const std::optional<cache::PosixFacts>& facts) {
+  if (!child || !facts || !facts->mtime || child->cap.is_directory()) return false;
+  const auto there = child->metadata.posix();
+  return there.kind == cache::PosixFacts::Kind::file && child->cap.size() == size &&
+         same_time(there.mtime, *facts->mtime);
+}
+
 // A progress bar that counts for the whole tree.
 class Quiet : public Progress {
  public:
@@ -108,6 +121,10 @@ Task<> Copier::to_grid(stdfs::path from, Place to) {
     auto all = facts_from(facts);
     all.kind = cache::PosixFacts::Kind::symlink;
     Cap literal(grid::LitCap{to_bytes(target.string())});
+    if (to.child && to.child->cap == literal && to.child->metadata.posix().kind == all.kind) {
+      ++skipped_;
+      co_return;
+    }
     auto linked = co_await link(std::move(to), std::move(literal), std::move(all));
     if (went_well(std::move(linked))) done(0);
     co_return;
@@ -115,6 +132,10 @@ Task<> Copier::to_grid(stdfs::path from, Place to) {
   auto source = open_local(session_.io(), from);
   if (!source) {
     report_(source.error());
+    co_return;
+  }
+  if (is_copy(to.child, source->source.size, source->facts)) {
+    ++skipped_;
     co_return;
   }
   auto permit = co_await permit_for(source->source.size);
@@ -178,8 +199,21 @@ Task<> Copier::entry_to_local(Place from, stdfs::path to, std::vector<Cap> above
     if (facts.mode) ::chmod(to.c_str(), (*facts.mode & 0777) | 0700);
     co_return;
   }
+  struct stat there{};
+  const bool exists = ::lstat(to.c_str(), &there) == 0;
+  if (kind == "file" && exists && S_ISREG(there.st_mode) && facts.mtime &&
+      from.cap->size() == static_cast<std::uint64_t>(there.st_size) &&
+      same_time(facts.mtime, there.st_mtim)) {
+    ++skipped_;
+    co_return;
+  }
   if (kind == "symlink") {
     std::error_code ignored;
+    if (exists && S_ISLNK(there.st_mode) &&
+        stdfs::read_symlink(to, ignored) == *link_target(entry)) {
+      ++skipped_;
+      co_return;
+    }
     if (stdfs::is_symlink(to, ignored)) stdfs::remove(to, ignored);
     if (::symlink(link_target(entry)->c_str(), to.c_str()) != 0) {
       report_(grid::system_error(errno, to, "create").error());
@@ -242,6 +276,10 @@ Task<> Copier::within_grid(Place from, Place to) {
 }
 
 Task<> Copier::entry_within_grid(Place from, Place to, std::vector<Cap> above) {
+  if (!from.is_directory() && !from.cap->is_mutable() && to.cap == from.cap) {
+    ++skipped_;
+    co_return;
+  }
   if (!from.is_directory()) {
     auto permit = co_await permit_for(from.cap->is_mutable() ? large_file : 0);
     running_.spawn(link_file(std::move(permit), std::move(from), std::move(to)));

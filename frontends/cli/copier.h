@@ -26,6 +26,8 @@ class Copier {
   Task<> finish() { return running_.join(); }
 
   std::uint64_t files() const { return files_; }
+  // Files that were there already: the same cap, or the same size and time of change.
+  std::uint64_t skipped() const { return skipped_; }
   std::uint64_t bytes() const { return bytes_; }
 
  private:
@@ -53,6 +55,7 @@ class Copier {
   Limiter weight_;
   TaskGroup running_;
   std::uint64_t files_ = 0;
+  std::uint64_t skipped_ = 0;
   std::uint64_t bytes_ = 0;
 };
 

@@ -128,8 +128,10 @@ Task<Result<Exit>> cp(Session& session, const Options& options) {
   const bool stop = co_await stop_requested();
   if (stop) co_return fail(Errc::cancelled);
   if (options.json) {
-    print(json::serialize(json::object{{"files", copier.files()}, {"bytes", copier.bytes()}}) +
-          "\n");
+    print(
+        json::serialize(json::object{
+            {"files", copier.files()}, {"bytes", copier.bytes()}, {"skipped", copier.skipped()}}) +
+        "\n");
   }
   co_return first_error ? exit_of(*first_error) : Exit::ok;
 }

@@ -26,6 +26,9 @@ struct Options {
   std::vector<std::string> many;
   std::uint64_t offset = 0;
   std::uint64_t length = UINT64_MAX;
+  std::string format;
+  bool at_offset = false;
+  std::uint64_t size = 0;
   bool mutable_file = false;
   bool quiet = false;
   bool json = false;
@@ -41,18 +44,45 @@ Result<Target> local_target(const std::string& text) {
   return target;
 }
 
-Task<Result<LocalSource>> open_source(Session& session, Target from, Progress& progress) {
+Task<Result<LocalSource>> open_source(Session& session, Target from, std::uint64_t size,
+                                      Progress& progress) {
+  if (size > 0) {
+    if (from.kind != Target::Kind::pipe) {
+      co_return fail(Errc::bad_argument, "--size is for standard input (-)");
+    }
+    co_return co_await stream_input(session.io(), size);
+  }
   if (from.kind == Target::Kind::pipe) {
     co_return co_await read_input(session.io(), session.node().path() / "private", progress);
   }
   co_return open_local(session.io(), from.local);
 }
 
-Task<Result<Cap>> store_mutable(Session& session, LocalSource from, std::optional<Place> place) {
+// One publish holds it in memory.
+constexpr std::uint64_t largest_patch = std::uint64_t{1} << 30;
+
+// Into a mutable file that is there, from `offset` on.
+Task<Result<Cap>> patch_file(Session& session, const LocalSource& from, const Place& place,
+                             std::uint64_t offset) {
+  if (!place.cap || !place.cap->as<grid::MutableWriteCap>() || place.is_directory()) {
+    co_return fail(Errc::bad_argument,
+                   place.text + " is no mutable file that can be written; --offset needs one");
+  }
+  if (from.source.size > largest_patch || offset > std::uint64_t{1} << 40) {
+    co_return fail(Errc::too_large, "at most 1 GiB is written into a mutable file at once");
+  }
+  grid::Patch patch{std::nullopt, offset, Bytes(from.source.size)};
+  if (!patch.data.empty()) CO_TRY_DO(co_await from.source.read(0, patch.data));
+  CO_TRY(file, session.client().mutable_file(*place.cap));
+  CO_TRY_DO(co_await file->patch(std::move(patch)));
+  co_return *place.cap;
+}
+
+Task<Result<Cap>> store_mutable(Session& session, LocalSource from, std::optional<Place> place,
+                                std::string named) {
   Bytes contents(from.source.size);
   if (!contents.empty()) CO_TRY_DO(co_await from.source.read(0, contents));
-  const auto format = session.node().mutable_format() == "mdmf" ? grid::MutableFormat::mdmf
-                                                                : grid::MutableFormat::sdmf;
+  CO_TRY(format, format_named(named, session.node().mutable_format()));
   CO_TRY(cap, co_await session.client().create_mutable(format, std::move(contents)));
   if (place) CO_TRY_DO(co_await link(std::move(*place), cap, from.facts));
   co_return cap;
@@ -73,11 +103,14 @@ Task<Result<Exit>> put(Session& session, const Options& options) {
       place = std::move(found);
     }
   }
-  CO_TRY(source, co_await open_source(session, from, progress));
+  CO_TRY(source, co_await open_source(session, from, options.size, progress));
   const auto size = source.source.size;
   Result<Cap> cap = fail(Errc::internal);
-  if (options.mutable_file && !(place && place->exists())) {
-    cap = co_await store_mutable(session, std::move(source), place);
+  if (options.at_offset) {
+    if (!place) co_return fail(Errc::bad_argument, "--offset: into which mutable file?");
+    cap = co_await patch_file(session, source, *place, options.offset);
+  } else if (options.mutable_file && !(place && place->exists())) {
+    cap = co_await store_mutable(session, std::move(source), place, options.format);
   } else if (place) {
     cap = co_await store(session, std::move(source), *place, progress);
   } else {
@@ -171,8 +204,26 @@ void add_file_commands(Commands& commands) {
       ->required();
   putting->add_option("TO", put_options->to,
                       "alias:path, or a directory; without it the file's cap is printed");
+  putting
+      ->add_option(
+          "--size", put_options->size,
+          "Bytes that standard input will give: stored while they come, under a random key")
+      ->type_name("BYTES");
   putting->add_flag("--mutable", put_options->mutable_file,
                     "As a mutable file, which can be changed under the same cap");
+  putting
+      ->add_option("--format", put_options->format,
+                   "With --mutable: sdmf or mdmf, for files of which parts are changed")
+      ->type_name("FORMAT");
+  putting
+      ->add_option_function<std::uint64_t>(
+          "--offset",
+          [put_options](std::uint64_t offset) {
+            put_options->offset = offset;
+            put_options->at_offset = true;
+          },
+          "Write into the mutable file TO from this byte on; the rest of it stays")
+      ->type_name("BYTES");
   putting->add_flag("--json", put_options->json, "Print the cap and the size as JSON");
   run(putting, put_options, put);
 

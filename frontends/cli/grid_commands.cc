@@ -2,7 +2,10 @@
 
 // lafs grid start|status|stop: storage servers on this machine, for trying and testing.
 
+#include <arpa/inet.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -13,7 +16,7 @@
 #include "frontends/cli/commands.h"
 #include "frontends/cli/local_grid.h"
 #include "frontends/cli/output.h"
-#include "grid/known_servers.h"
+#include "grid/known_server.h"
 
 namespace lafs::cli {
 
@@ -63,7 +66,7 @@ Task<> await_answer(asio::any_io_executor executor, const LocalGrid::Member& mem
     const bool stop = co_await stop_requested();
     const bool died = started > 0 && ::waitpid(started, nullptr, WNOHANG) != 0;
     if (died || stop || Clock::now() > deadline) {
-      const auto why = died ? LocalGrid::last_words(member) : version.error().message();
+      const auto why = died ? LocalGrid::last_words(member.node) : version.error().message();
       out = fail(died ? Errc::unreachable : version.error().code,
                  member.announcement.nickname + " does not answer (" + why + "); see " +
                      (member.node / "log").string());
@@ -71,6 +74,42 @@ Task<> await_answer(asio::any_io_executor executor, const LocalGrid::Member& mem
     }
     co_await sleep_for(30ms);
   }
+}
+
+// Whether somebody listens there. On this machine the answer comes at once.
+bool listens(const grid::Endpoint& at) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(at.port);
+  if (::inet_pton(AF_INET, at.host.c_str(), &address.sin_addr) != 1) return false;
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  const bool there =
+      ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  ::close(fd);
+  return there;
+}
+
+// Starts the introducer unless it runs, and waits until it listens.
+Task<Result<>> start_introducer(const LocalGrid& local) {
+  CO_TRY(running, server_process(local.introducer()));
+  pid_t started = 0;
+  if (!running) {
+    CO_TRY(pid, local.start_introducer());
+    started = pid;
+  }
+  const auto deadline = Clock::now() + 30s;
+  while (!listens(local.introducer_address())) {
+    const bool stop = co_await stop_requested();
+    const bool died = started > 0 && ::waitpid(started, nullptr, WNOHANG) != 0;
+    if (died || stop || Clock::now() > deadline) {
+      co_return fail(Errc::unreachable, "the introducer does not answer (" +
+                                            LocalGrid::last_words(local.introducer()) + "); see " +
+                                            (local.introducer() / "log").string());
+    }
+    co_await sleep_for(20ms);
+  }
+  co_return Result<>{};
 }
 
 Result<std::vector<LocalGrid::Member>> chosen(const LocalGrid& local,
@@ -98,6 +137,8 @@ Task<Result<Exit>> start(Io io, const GridOptions& options) {
     std::erase_if(members, [&](const auto& m) { return m.number > options.servers; });
   }
 
+  if (options.only.empty()) CO_TRY_DO(co_await start_introducer(local));
+
   std::vector<Result<>> outcomes(members.size());
   unsigned started = 0;
   TaskGroup waiting(io.executor);
@@ -120,7 +161,8 @@ Task<Result<Exit>> start(Io io, const GridOptions& options) {
   if (options.json) {
     json::object out{{"servers", members.size()},
                      {"started", started},
-                     {"servers_yaml", local.servers_yaml().string()}};
+                     {"servers_yaml", local.servers_yaml().string()},
+                     {"introducers_yaml", local.introducers_yaml().string()}};
     print(json::serialize(out) + "\n");
   } else {
     print(std::to_string(members.size()) + " storage servers answer (" + std::to_string(started) +
@@ -169,10 +211,22 @@ Task<Result<Exit>> status(Io io, const GridOptions& options) {
                     address_of(m.announcement),
                     a.version ? human_size(a.version->available_space) : "-", m.node.string()});
   }
+  auto introducer_pid = server_process(local.introducer());
+  const bool introducer_up =
+      introducer_pid && *introducer_pid && listens(local.introducer_address());
   if (options.json) {
-    const json::object out{{"servers", list}, {"servers_yaml", local.servers_yaml().string()}};
+    json::object out{{"servers", list}, {"servers_yaml", local.servers_yaml().string()}};
+    out["introducer"] = json::object{{"state", introducer_up ? "up" : "down"},
+                                     {"directory", local.introducer().string()}};
     print(json::serialize(out) + "\n");
   } else {
+    if (options.only.empty()) {
+      const auto& at = local.introducer_address();
+      rows.push_back({"introducer", introducer_up ? "up" : "down",
+                      introducer_up ? std::to_string(**introducer_pid) : "-",
+                      at.port ? at.host + ":" + std::to_string(at.port) : "-", "-",
+                      local.introducer().string()});
+    }
     print(format_table(rows, {2, 4}));
   }
   co_return Exit::ok;
@@ -185,9 +239,13 @@ Result<Exit> stop(const GridOptions& options) {
   json::array stopped;
   Result<> outcome;
   for (const auto& member : members) {
-    auto was_up = LocalGrid::stop(member, 10s);
+    auto was_up = LocalGrid::stop(member.node, 10s);
     if (!was_up) outcome = std::unexpected(was_up.error());
     if (was_up && *was_up) stopped.push_back(member.number);
+  }
+  if (options.only.empty()) {
+    auto was_up = LocalGrid::stop(local.introducer(), 10s);
+    if (!was_up) outcome = std::unexpected(was_up.error());
   }
   if (!outcome) return std::unexpected(outcome.error());
   if (options.json) {

@@ -130,16 +130,58 @@ Result<> LocalGrid::load() {
     TRY(member, read(number));
     members_.push_back(std::move(member));
   }
+  std::error_code ignored;
+  if (stdfs::exists(introducer() / "tahoe.cfg", ignored)) {
+    TRY(node, grid::NodeDir::open(introducer()));
+    TRY(places, grid::configured_places(node));
+    introducer_address_ = places.listen.front();
+  }
   return {};
+}
+
+stdfs::path LocalGrid::introducer() const { return stdfs::absolute(directory_ / "introducer"); }
+
+Result<std::uint16_t> LocalGrid::free_port() const {
+  std::vector<std::uint16_t> taken{introducer_address_.port};
+  for (const auto& member : members_) {
+    for (const auto& at : grid::endpoints_of(member.announcement)) taken.push_back(at.port);
+  }
+  return grid::choose_free_port("127.0.0.1", taken);
+}
+
+Result<> LocalGrid::prepare_introducer() {
+  const auto node = introducer();
+  TRY_DO(grid::make_directory(node, 0700));
+  TRY_DO(grid::make_directory(node / "private", 0700));
+  std::error_code ignored;
+  if (!stdfs::exists(node / "tahoe.cfg", ignored)) {
+    TRY(port, free_port());
+    const auto port_text = std::to_string(port);
+    const std::string config =
+        "# The introducer of a local grid, made by `lafs grid start`.\n"
+        "\n[node]\n"
+        "nickname = introducer\n"
+        "tub.port = tcp:" +
+        port_text +
+        ":interface=127.0.0.1\n"
+        "tub.location = tcp:127.0.0.1:" +
+        port_text + "\n\n[storage]\nenabled = false\n";
+    TRY_DO(grid::create_file(node / "tahoe.cfg", config, grid::public_file));
+  }
+  TRY(opened, grid::NodeDir::open(node));
+  TRY(places, grid::configured_places(opened));
+  introducer_address_ = places.listen.front();
+  TRY(identity, grid::storage::Identity::load_or_create(opened.private_path("node.pem")));
+  TRY(furl, grid::own_furl(opened.private_path("introducer.furl"), identity, places.location));
+  introducers_text_ = grid::format_introducers({{"local", furl.text()}});
+  if (auto now = grid::read_small_file(introducers_yaml()); now && *now == introducers_text_)
+    return {};
+  return grid::replace_file(introducers_yaml(), introducers_text_, grid::private_file);
 }
 
 Result<> LocalGrid::add(unsigned number) {
   const auto node = directory_ / file_name(number);
-  std::vector<std::uint16_t> taken;
-  for (const auto& member : members_) {
-    for (const auto& at : grid::endpoints_of(member.announcement)) taken.push_back(at.port);
-  }
-  TRY(port, grid::choose_free_port("127.0.0.1", taken));
+  TRY(port, free_port());
   const auto port_text = std::to_string(port);
   TRY_DO(grid::make_directory(node, 0700));
   TRY_DO(grid::make_directory(node / "private", 0700));
@@ -157,6 +199,8 @@ Result<> LocalGrid::add(unsigned number) {
       "\n"
       "\n[storage]\n"
       "enabled = true\n";
+  TRY_DO(grid::create_file(node / "private" / "introducers.yaml", introducers_text_,
+                           grid::private_file));
   TRY_DO(grid::create_file(node / "tahoe.cfg", config, grid::public_file));
   TRY(member, read(number));
   members_.push_back(std::move(member));
@@ -172,6 +216,7 @@ Result<> LocalGrid::prepare(unsigned count) {
   TRY(lock, grid::FileLock::wait(directory_));
   TRY(numbers, numbers_in(directory_));
   if (!numbers.empty()) TRY_DO(load());
+  TRY_DO(prepare_introducer());
   for (unsigned number = 1; number <= count; ++number) {
     if (std::ranges::find(numbers, number) == numbers.end()) TRY_DO(add(number));
   }
@@ -183,14 +228,14 @@ Result<> LocalGrid::prepare(unsigned count) {
   return grid::replace_file(servers_yaml(), text, grid::private_file);
 }
 
-Result<pid_t> LocalGrid::start(const Member& member) const {
-  const auto log = member.node / "log";
+Result<pid_t> LocalGrid::start(const stdfs::path& node_path, const char* service) {
+  const auto log = node_path / "log";
   const int log_fd = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (log_fd < 0) return grid::system_error(errno, log, "write");
   const int null_fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-  const std::string node = member.node.string();
+  const std::string node = node_path.string();
   const char* const arguments[] = {"lafs", "--node", node.c_str(), "--log",
-                                   "info", "serve",  "storage",    nullptr};
+                                   "info", "serve",  service,      nullptr};
   const pid_t child = ::fork();
   if (child == 0) {
     // Only what is safe between fork and exec.
@@ -206,20 +251,20 @@ Result<pid_t> LocalGrid::start(const Member& member) const {
   const int error = errno;
   ::close(log_fd);
   ::close(null_fd);
-  if (child < 0) return grid::system_error(error, member.node, "start a process for");
+  if (child < 0) return grid::system_error(error, node_path, "start a process for");
   return child;
 }
 
-Result<bool> LocalGrid::stop(const Member& member, Duration patience) {
-  TRY(pid, server_process(member.node));
+Result<bool> LocalGrid::stop(const stdfs::path& node, Duration patience) {
+  TRY(pid, server_process(node));
   if (!pid) return false;
   const ProcessHandle process(*pid);
   // Asked again with the handle open: now the number means the process that holds the lock.
-  TRY(still, server_process(member.node));
+  TRY(still, server_process(node));
   if (!still || *still != *pid || !process.valid()) return false;
   const auto failed = [&] {
     return fail(Errc::not_permitted,
-                "stop process " + std::to_string(*pid) + " of " + member.node.string());
+                "stop process " + std::to_string(*pid) + " of " + node.string());
   };
   if (!process.send(SIGTERM)) return failed();
   if (process.ended_within(patience)) return true;
@@ -227,8 +272,8 @@ Result<bool> LocalGrid::stop(const Member& member, Duration patience) {
   return true;
 }
 
-std::string LocalGrid::last_words(const Member& member) {
-  const auto text = grid::read_small_file(member.node / "log", 64 << 20);
+std::string LocalGrid::last_words(const stdfs::path& node) {
+  const auto text = grid::read_small_file(node / "log", 64 << 20);
   if (!text) return {};
   auto all = grid::trimmed(*text);
   return std::string(all.substr(all.rfind('\n') + 1));

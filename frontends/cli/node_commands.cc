@@ -24,15 +24,21 @@ using namespace std::chrono_literals;
 
 struct CreateOptions {
   std::string servers;
+  std::vector<std::string> introducers;
   std::string shares = "3,7,10";
   std::string nickname = "lafs";
   bool no_root = false;
   bool json = false;
 };
 
+Task<Result<grid::Cap>> found_and_made(Session& session) {
+  CO_TRY_DO(co_await session.find_servers());
+  co_return co_await session.client().create_directory();
+}
+
 Task<Result<std::string>> make_root(Io io, grid::NodeDir node) {
   CO_TRY(session, Session::open(io, std::move(node)));
-  auto cap = co_await session->client().create_directory();
+  Result<grid::Cap> cap = co_await found_and_made(*session);
   co_await session->close();
   if (!cap) co_return std::unexpected(std::move(cap.error()));
   co_return cap->text();
@@ -43,6 +49,7 @@ Task<Result<Exit>> create_node(Io io, const Globals& globals, const CreateOption
   CO_TRY(shares, grid::ShareCounts::parse(options.shares));
   what.shares = shares;
   what.nickname = options.nickname;
+  what.introducers = options.introducers;
   if (!options.servers.empty()) {
     auto text = grid::read_small_file(options.servers);
     if (!text) co_return std::unexpected(std::move(text.error()));
@@ -66,7 +73,7 @@ Task<Result<Exit>> create_node(Io io, const Globals& globals, const CreateOption
     made = std::move(there);
   }
   if (!made) co_return std::unexpected(std::move(made.error()));
-  const bool root = !options.no_root && !options.servers.empty();
+  const bool root = !options.no_root && (!options.servers.empty() || !options.introducers.empty());
   if (root) {
     auto cap = co_await make_root(io, *made);
     if (!cap) {
@@ -189,6 +196,10 @@ void add_node_commands(Commands& commands) {
       ->add_option("--grid", create->servers,
                    "The grid's servers.yaml (Tahoe's static servers); it is copied")
       ->type_name("FILE");
+  creating
+      ->add_option("--introducer", create->introducers,
+                   "Where the grid's servers announce themselves; may be repeated")
+      ->type_name("FURL");
   creating
       ->add_option("--shares", create->shares,
                    "Shares needed to read, servers needed to write, shares made of each file")

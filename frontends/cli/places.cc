@@ -90,13 +90,21 @@ Task<Result<std::shared_ptr<CachedDirectory>>> directory_at(Session& session, co
   co_return co_await open_directory(session, *place.cap, place.text);
 }
 
+Result<grid::MutableFormat> format_named(std::string_view typed, std::string_view configured) {
+  const auto name = typed.empty() ? configured : typed;
+  if (name == "mdmf" || name == "MDMF") return grid::MutableFormat::mdmf;
+  if (typed.empty() || name == "sdmf" || name == "SDMF") return grid::MutableFormat::sdmf;
+  return fail(Errc::bad_argument, "\"" + std::string(typed) + "\": the formats are sdmf and mdmf");
+}
+
 Task<Result<Place>> make_directory_at(Session& session, Place place,
-                                      std::optional<cache::PosixFacts> facts) {
+                                      std::optional<cache::PosixFacts> facts,
+                                      std::optional<grid::MutableFormat> format) {
   if (place.exists() || !place.parent) co_return fail(Errc::exists, place.text);
   if (!place.parent->writable()) {
     co_return fail(Errc::read_only, "the directory of " + place.text);
   }
-  CO_TRY(cap, co_await session.cached().create_directory());
+  CO_TRY(cap, co_await session.client().create_directory({}, format));
   grid::Edit::Set set;
   set.name = place.name;
   set.cap = cap;

@@ -52,6 +52,10 @@ Task<Result<std::shared_ptr<CachedDirectory>>> directory_at(Session& session, co
 
 // Makes a new directory there. Errc::exists, read_only.
 Task<Result<Place>> make_directory_at(Session& session, Place place,
-                                      std::optional<cache::PosixFacts> facts = std::nullopt);
+                                      std::optional<cache::PosixFacts> facts = std::nullopt,
+                                      std::optional<grid::MutableFormat> format = std::nullopt);
+
+// "sdmf" or "mdmf" as typed, else what the node's configuration says. bad_argument.
+Result<grid::MutableFormat> format_named(std::string_view typed, std::string_view configured);
 
 }  // namespace lafs::cli

@@ -12,7 +12,7 @@ Result<std::unique_ptr<Session>> Session::open(Io io, const Globals& globals) {
 
 Result<std::unique_ptr<Session>> Session::open(Io io, grid::NodeDir node) {
   if (!node.warning().empty()) log::warning(node.warning());
-  TRY(servers, grid::known_servers(node, io.executor));
+  TRY(membership, grid::Membership::open(node, io.executor));
   grid::Client::Options options;
   options.encoding.k = node.shares().needed;
   options.encoding.happy = node.shares().happy;
@@ -21,8 +21,9 @@ Result<std::unique_ptr<Session>> Session::open(Io io, grid::NodeDir node) {
   options.convergence_secret = std::move(convergence);
   TRY(lease, node.lease_secret());
   options.lease_secret = lease;
-  std::unique_ptr<Session> out(new Session(io, std::move(node), std::move(servers)));
-  out->client_ = std::make_unique<grid::Client>(io.executor, out->servers_.roster, io.pool,
+  options.spare_keys = node.private_path("spare-keys");
+  std::unique_ptr<Session> out(new Session(io, std::move(node), std::move(membership)));
+  out->client_ = std::make_unique<grid::Client>(io.executor, out->membership_->roster(), io.pool,
                                                 std::move(options));
   cache::CachedClient::Options cached;
   cached.disk = cache::ReadCache::Options{.directory = out->node_.private_path("cache").string(),
@@ -32,16 +33,26 @@ Result<std::unique_ptr<Session>> Session::open(Io io, grid::NodeDir node) {
   return out;
 }
 
+Task<Result<>> Session::find_servers() {
+  co_return co_await membership_->find_servers(node_.shares().happy, std::chrono::seconds(15));
+}
+
 Task<> Session::close() {
   co_await cached_->close();
   co_await client_->close();
-  co_await servers_.roster.close();
+  co_await membership_->close();
 }
 
 Task<Result<Exit>> with_session(Io io, const Globals& globals,
                                 std::function<Task<Result<Exit>>(Session&)> body) {
   CO_TRY(session, Session::open(io, globals));
-  auto outcome = co_await body(*session);
+  auto found = co_await session->find_servers();
+  Result<Exit> outcome = Exit::ok;
+  if (found) {
+    outcome = co_await body(*session);
+  } else {
+    outcome = std::unexpected(std::move(found.error()));
+  }
   co_await session->close();
   co_return outcome;
 }

@@ -8,7 +8,7 @@
 
 #include "cache/cached_client.h"
 #include "frontends/cli/commands.h"
-#include "grid/known_servers.h"
+#include "grid/membership.h"
 
 namespace lafs::cli {
 
@@ -22,21 +22,24 @@ class Session {
 
   const Io& io() const { return io_; }
   const grid::NodeDir& node() const { return node_; }
-  const std::vector<std::string>& skipped_servers() const { return servers_.skipped; }
-  grid::storage::Roster& roster() { return servers_.roster; }
+  const std::vector<std::string>& skipped_servers() const { return membership_->skipped(); }
+  grid::Membership& membership() { return *membership_; }
+  grid::storage::Roster& roster() { return membership_->roster(); }
   grid::Client& client() { return *client_; }
   cache::CachedClient& cached() { return *cached_; }
 
+  // Waits until the introducers have named servers, when that is needed. with_session() does it.
+  Task<Result<>> find_servers();
   // Call once, before destruction.
   Task<> close();
 
  private:
-  Session(Io io, grid::NodeDir node, grid::KnownServers servers)
-      : io_(io), node_(std::move(node)), servers_(std::move(servers)) {}
+  Session(Io io, grid::NodeDir node, std::unique_ptr<grid::Membership> membership)
+      : io_(io), node_(std::move(node)), membership_(std::move(membership)) {}
 
   Io io_;
   grid::NodeDir node_;
-  grid::KnownServers servers_;
+  std::unique_ptr<grid::Membership> membership_;
   std::unique_ptr<grid::Client> client_;
   std::unique_ptr<cache::CachedClient> cached_;
 };

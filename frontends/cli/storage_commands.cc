@@ -16,6 +16,7 @@
 #include "grid/base/log.h"
 #include "grid/base/metrics_endpoint.h"
 #include "grid/base/notify.h"
+#include "grid/storage_announcer.h"
 #include "grid/storage_service.h"
 
 namespace lafs::cli {
@@ -92,12 +93,18 @@ Task<Result<Exit>> serve_storage(Io io, const Globals& globals, const ServeStora
   metrics::Registry figures;
   metrics::Endpoint endpoint(io.executor, figures);
   CO_TRY(service, co_await grid::StorageService::start(io.executor, io.pool, node, who, figures));
+  auto announcer = grid::StorageAnnouncer::start(io.executor, node, who);
+  if (!announcer) {
+    co_await service->close();
+    co_return std::unexpected(std::move(announcer.error()));
+  }
   TaskGroup companions(io.executor);
   companions.spawn(reload_on_hangup(io.executor, node.path(), *service));
   if (const auto port = node.storage().metrics_port) {
     if (auto offered = endpoint.listen(*port); !offered) {
       companions.cancel();
       co_await companions.join();
+      co_await (*announcer)->close();
       co_await service->close();
       co_return std::unexpected(offered.error());
     }
@@ -113,6 +120,7 @@ Task<Result<Exit>> serve_storage(Io io, const Globals& globals, const ServeStora
   notify_service_manager("STOPPING=1");
   companions.cancel();
   co_await companions.join();
+  co_await (*announcer)->close();
   co_await endpoint.close();
   co_await service->drain(drain_patience);
   co_return Exit::ok;

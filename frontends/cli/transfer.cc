@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "cache/staging.h"
+#include "grid/file_stream.h"
 #include "grid/node_dir/files.h"
 
 namespace lafs::cli {
@@ -55,6 +56,23 @@ Task<Result<>> read_staged(std::shared_ptr<cache::StagedFile> file, std::uint64_
 bool input_ready() {
   pollfd in{STDIN_FILENO, POLLIN, 0};
   return ::poll(&in, 1, 100) != 0;
+}
+
+// The next bytes of standard input; all of them.
+Task<Result<>> read_pipe(Pool& pool, MutableBytes out) {
+  while (!out.empty()) {
+    const bool stop = co_await stop_requested();
+    if (stop) co_return fail(Errc::cancelled, "standard input");
+    const ssize_t n = co_await offload(pool, [&]() -> ssize_t {
+      if (!input_ready()) return -2;
+      return ::read(STDIN_FILENO, out.data(), out.size());
+    });
+    if (n == -2 || (n < 0 && (errno == EINTR || errno == EAGAIN))) continue;
+    if (n < 0) co_return fail(Errc::io, "cannot read standard input");
+    if (n == 0) co_return fail(Errc::bad_argument, "standard input is shorter than --size says");
+    out = out.subspan(static_cast<std::size_t>(n));
+  }
+  co_return Result<>{};
 }
 
 Result<> write_all(int fd, ByteView data, const stdfs::path& path) {
@@ -127,10 +145,23 @@ Task<Result<LocalSource>> read_input(Io io, stdfs::path directory, Progress& pro
   co_return out;
 }
 
+Task<Result<LocalSource>> stream_input(Io io, std::uint64_t size) {
+  LocalSource out;
+  out.source.size = size;
+  out.source.once = true;
+  auto* pool = &io.pool;
+  out.source.read = [pool](std::uint64_t, MutableBytes to) { return read_pipe(*pool, to); };
+  co_return out;
+}
+
 Task<Result<Cap>> upload(Session& session, const LocalSource& from, Progress& progress) {
   auto source = from.source;
   progress.total(source.size);
   auto* bar = &progress;
+  if (source.once) {
+    co_return co_await session.client().put_random(
+        source, [bar](std::uint64_t done, std::uint64_t) { bar->at(done); });
+  }
   co_return co_await session.cached().put(
       source, [bar](std::uint64_t done, std::uint64_t) { bar->at(done); });
 }
@@ -193,8 +224,33 @@ Task<Result<Cap>> store(Session& session, LocalSource from, Place place, Progres
   co_return cap;
 }
 
+namespace {
+// Past the cache: who fetches a whole file once has no use for what would be kept of it.
+Task<Result<>> fetch_stream(Session& session, grid::ChkCap cap, std::uint64_t offset,
+                            std::uint64_t length, const Sink& write, Progress& progress) {
+  CO_TRY(stream, co_await grid::open_stream(session.client(), cap, offset, length));
+  progress.total(std::min(length, cap.size - std::min(offset, cap.size)));
+  Result<> outcome;
+  while (outcome) {
+    auto data = co_await stream->next();
+    if (!data) {
+      outcome = std::unexpected(std::move(data).error());
+      break;
+    }
+    if (data->empty()) break;
+    outcome = write(*data);
+    progress.add(data->size());
+  }
+  co_await stream->close();
+  co_return outcome;
+}
+}  // namespace
+
 Task<Result<>> fetch(Session& session, Cap cap, std::uint64_t offset, std::uint64_t length,
                      Sink write, Progress& progress) {
+  if (const auto* chk = cap.as<grid::ChkCap>()) {
+    co_return co_await fetch_stream(session, *chk, offset, length, write, progress);
+  }
   CO_TRY(size, co_await session.cached().size(cap));
   if (offset > size) offset = size;
   const auto end = offset + std::min(length, size - offset);

@@ -21,6 +21,10 @@ Result<LocalSource> open_local(Io io, const std::filesystem::path& path);
 // Standard input to its end, kept encrypted in a nameless file of `directory`.
 Task<Result<LocalSource>> read_input(Io io, std::filesystem::path directory, Progress& progress);
 
+// Standard input while it comes, `size` bytes of it: it can be read only once, and is stored under
+// a random key.
+Task<Result<LocalSource>> stream_input(Io io, std::uint64_t size);
+
 // Uploads immutable content, with progress.
 Task<Result<Cap>> upload(Session& session, const LocalSource& from, Progress& progress);
 

@@ -20,6 +20,7 @@ struct Options {
   std::string place;
   std::string to;
   std::vector<std::string> many;
+  std::string format;
   bool json = false;
   bool caps = false;
   bool details = false;
@@ -69,8 +70,9 @@ Task<Result<Exit>> ls(Session& session, const Options& options) {
 }
 
 Task<Result<Exit>> mkdir(Session& session, const Options& options) {
+  CO_TRY(format, format_named(options.format, session.node().mutable_format()));
   if (options.place.empty()) {
-    CO_TRY(cap, co_await session.cached().create_directory());
+    CO_TRY(cap, co_await session.client().create_directory({}, format));
     print(cap.text() + "\n");
     co_return Exit::ok;
   }
@@ -78,7 +80,7 @@ Task<Result<Exit>> mkdir(Session& session, const Options& options) {
   target.is_folder = false;
   if (!options.parents) {
     CO_TRY(place, co_await find_place(session, std::move(target)));
-    CO_TRY_DO(co_await make_directory_at(session, std::move(place)));
+    CO_TRY_DO(co_await make_directory_at(session, std::move(place), std::nullopt, format));
     co_return Exit::ok;
   }
   auto at = target;
@@ -87,7 +89,7 @@ Task<Result<Exit>> mkdir(Session& session, const Options& options) {
   for (const auto& name : target.path) {
     CO_TRY(next, co_await place_in(session, place, name));
     if (!next.exists()) {
-      CO_TRY(made, co_await make_directory_at(session, std::move(next)));
+      CO_TRY(made, co_await make_directory_at(session, std::move(next), std::nullopt, format));
       next = std::move(made);
     }
     place = std::move(next);
@@ -156,7 +158,8 @@ Task<Result<Exit>> mv(Session& session, const Options& options) {
                                      .cap = *from.cap,
                                      .metadata = from.child->metadata,
                                      .overwrite = grid::Overwrite::only_files,
-                                     .read_cap = from.child->read_cap});
+                                     .read_cap = from.child->read_cap,
+                                     .keep_link_times = true});
   auto added = co_await to.parent->apply(std::move(edits));
   if (!added) co_return annotate(std::move(added.error()), to.text);
   std::vector<grid::Edit> removal;
@@ -248,6 +251,8 @@ void add_tree_commands(Commands& commands) {
 
   const auto [make, m] = add("mkdir", "Make a directory", mkdir);
   make->add_option("PLACE", m->place, "alias:path; without it the new directory's cap is printed");
+  make->add_option("--format", m->format,
+                   "sdmf or mdmf, which large directories are better in (default: the node's)");
   make->add_flag("-p", m->parents, "Also those above it; no error when it is there");
 
   const auto [remove, r] = add("rm", "Remove names from directories", rm);

@@ -31,6 +31,10 @@ class GridFs : public Filesystem {
     std::uint32_t file_mode = 0644, directory_mode = 0755;  // likewise
     bool read_only = false;
     Durability close = Durability::journal, fsync = Durability::local;
+    // What is not cached while the grid is away: an error (after `read_timeout`, at the latest), or
+    // waiting until it is back.
+    bool hard = false;
+    std::optional<Duration> read_timeout = std::nullopt;
   };
 
   // `root`: a directory cap. `client` and `write_back` outlive this.
@@ -139,6 +143,8 @@ class GridFs : public Filesystem {
   // Makes sure that the size is right: mutable files have to be asked.
   Task<Result<>> learn_size(Node& node);
   Task<Result<>> set_size(Node& node, std::uint64_t size);
+  Task<Result<Bytes>> fetch(const Node& node, cache::Cap cap, std::uint64_t offset,
+                            std::uint64_t size);
   Task<Result<Bytes>> read_node(Node& node, std::uint64_t offset, std::uint64_t size);
   Opened opened(Node& node, OpenFlags flags);
   Task<Result<>> settle(Node& node, Durability durability);

@@ -112,6 +112,35 @@ Task<Result<Opened>> GridFs::create(NodeId parent_id, std::string name, std::uin
   co_return opened(*node, flags);
 }
 
+namespace {
+
+// The grid is away, which passes, as against what will never be read.
+bool passes(Errc code) {
+  return code == Errc::unreachable || code == Errc::timed_out || code == Errc::no_servers ||
+         code == Errc::busy;
+}
+
+}  // namespace
+
+Task<Result<Bytes>> GridFs::fetch(const Node& node, cache::Cap cap, std::uint64_t offset,
+                                  std::uint64_t size) {
+  for (Duration pause = std::chrono::milliseconds(500);;
+       pause = std::min<Duration>(pause * 2, std::chrono::seconds(10))) {
+    Result<Bytes> got;
+    if (options_.read_timeout && !options_.hard) {
+      auto reading = client_.read(cap, offset, size);
+      got = co_await within(*options_.read_timeout, "reading " + node.name, std::move(reading));
+    } else {
+      got = co_await client_.read(cap, offset, size);
+    }
+    if (got || !options_.hard || closing_ || !passes(got.error().code)) co_return got;
+    log::warning("waiting for the grid to read " + node.name + ": " + got.error().message());
+    co_await sleep_for(pause);
+    const bool stop = co_await stop_requested();
+    if (stop) co_return got;
+  }
+}
+
 Task<Result<Bytes>> GridFs::read_node(Node& node, std::uint64_t offset, std::uint64_t size) {
   auto& inode = *node.inode;  // held by the handle
   const auto end = inode.current_size();
@@ -120,12 +149,12 @@ Task<Result<Bytes>> GridFs::read_node(Node& node, std::uint64_t offset, std::uin
   if (inode.content && !inode.staged) CO_TRY_DO(write_back_.stage(inode));
   if (!inode.staged) {
     if (!inode.cap) co_return Bytes{};
-    co_return co_await client_.read(*inode.cap, offset, size);
+    co_return co_await fetch(node, *inode.cap, offset, size);
   }
   for (const auto& gap : inode.staged->missing(offset, size)) {
     const auto base = inode.content ? inode.content->base : inode.cap;
     if (!base) co_return fail(Errc::internal, "a new file misses content");
-    CO_TRY(old, co_await client_.read(*base, gap.begin, gap.size()));
+    CO_TRY(old, co_await fetch(node, *base, gap.begin, gap.size()));
     // The file may have been written or cut meanwhile; fill() keeps what is newer.
     if (!inode.staged) co_return co_await read_node(node, offset, size);
     CO_TRY_DO(inode.staged->fill(gap.begin, old));

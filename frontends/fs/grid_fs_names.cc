@@ -162,7 +162,7 @@ Result<Node*> GridFs::node_at(Node& parent, const cache::CachedDirectory* direct
 void GridFs::lose_name(Node& node) {
   nodes_.detach(node);
   auto& inode = *node.inode;
-  if (inode.kept) return;
+  if (inode.kept && inode.named()) return;
   write_back_.tree().retire(inode.number);
   inode.parent = 0;
   inode.name.clear();

@@ -22,7 +22,7 @@ std::string encode_bits(ByteView bytes, unsigned width, std::string_view alphabe
     bits += 8;
     while (bits >= width) {
       bits -= width;
-      out += alphabet[held >> bits & ((1u << width) - 1)];
+      out.push_back(alphabet[held >> bits & ((1u << width) - 1)]);
     }
   }
   if (bits) out += alphabet[held << (width - bits) & ((1u << width) - 1)];

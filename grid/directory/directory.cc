@@ -99,30 +99,31 @@ Task<Result<Cap>> Directory::create(asio::any_io_executor executor, MutableConte
                                     std::vector<Child> children) {
   TableKind kind;
   kind.write_key = write_key_of(key.pkcs8());
-  Entries table(kind);
-  for (const auto& child : children) {
-    CO_TRY(name, normalise_name(child.name));
-    const auto caps = ChildCaps::of(child.cap, child.read_cap);
-    if (auto why = caps.unstorable(false)) co_return fail(Errc::bad_cap, name + ": " + *why);
-    table.set(name, caps, child.metadata);
-  }
+  CO_TRY(table, table_of(children, std::move(kind)));
   auto made = co_await MutableFile::create(std::move(executor), context, format, table.pack(),
                                            std::move(key));
   if (!made) co_return std::unexpected(made.error());
   co_return Cap(*made->as<MutableWriteCap>(), true);
 }
 
-Result<Bytes> pack_immutable(const std::vector<Child>& children) {
-  Entries table(immutable_kind());
+Result<Entries> table_of(const std::vector<Child>& children, TableKind kind) {
+  std::vector<Entries::New> out;
+  out.reserve(children.size());
   for (const auto& child : children) {
     TRY(name, normalise_name(child.name));
-    if (child.cap.is_unknown() && child.cap != child.read_cap) {
+    if (kind.immutable && child.cap.is_unknown() && child.cap != child.read_cap) {
       return fail(Errc::bad_cap, name + ": not immutable as far as we know");
     }
-    const auto caps = ChildCaps::make({}, child.cap.text(), true);
-    if (auto why = caps.unstorable(true)) return fail(Errc::bad_cap, name + ": " + *why);
-    table.set(name, caps, child.metadata);
+    auto caps = kind.immutable ? ChildCaps::make({}, child.cap.text(), true)
+                               : ChildCaps::of(child.cap, child.read_cap);
+    if (auto why = caps.unstorable(kind.immutable)) return fail(Errc::bad_cap, name + ": " + *why);
+    out.push_back({std::move(name), std::move(caps), child.metadata.text()});
   }
+  return Entries::make(std::move(out), std::move(kind));
+}
+
+Result<Bytes> pack_immutable(const std::vector<Child>& children) {
+  TRY(table, table_of(children, immutable_kind()));
   return table.pack();
 }
 

@@ -56,6 +56,9 @@ class Directory {
   Listing last_;  // what was read or published last: the same version is not unpacked again
 };
 
+// A table that holds `children`, their metadata exactly as given. bad_name, bad_cap.
+Result<Entries> table_of(const std::vector<Child>& children, TableKind kind);
+
 // The contents of an immutable directory; as a literal cap when at most 55 bytes, else to be
 // stored as an ordinary immutable file. Errc::bad_cap for a child that is not deeply immutable.
 Result<Bytes> pack_immutable(const std::vector<Child>& children);

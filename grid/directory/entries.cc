@@ -131,6 +131,38 @@ Result<Entries> Entries::unpack(std::shared_ptr<const Bytes> bytes, TableKind ki
   return out;
 }
 
+Entries Entries::make(std::vector<New> entries, TableKind kind) {
+  Entries out(std::move(kind));
+  std::ranges::stable_sort(entries, {}, &New::name);
+  auto table = std::make_shared<Table>();
+  Bytes bytes;
+  struct Span {
+    std::size_t begin, size;
+  };
+  std::vector<Span> spans;
+  Bytes raw;
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const auto& entry = entries[i];
+    if (i + 1 < entries.size() && entries[i + 1].name == entry.name) continue;
+    raw.clear();
+    append_netstring(raw, as_bytes(entry.name));
+    append_netstring(raw, as_bytes(entry.caps.stored_ro(out.kind_.immutable)));
+    append_netstring(raw, out.write_slot(entry.caps));
+    append_netstring(raw, as_bytes(entry.metadata_text));
+    append_netstring(bytes, raw);
+    spans.push_back({bytes.size() - 1 - raw.size(), raw.size()});
+  }
+  table->bytes = std::make_shared<const Bytes>(std::move(bytes));
+  table->rows.reserve(spans.size());
+  for (const auto& span : spans) {
+    const auto whole = ByteView(*table->bytes).subspan(span.begin, span.size);
+    ByteView rest = whole;
+    table->rows.push_back({as_text(take_netstring(rest).value_or(ByteView{})), whole});
+  }
+  out.table_ = std::move(table);
+  return out;
+}
+
 void Entries::each(
     const std::function<void(std::string_view name, const Entry& entry)>& look) const {
   auto changed = changed_.begin();
@@ -243,21 +275,15 @@ ChildCaps Entries::caps(const Entry& entry) const {
   return out;
 }
 
-ByteView Entries::empty_slot() {
+Bytes Entries::write_slot(const ChildCaps& caps) {
+  if (kind_.immutable || !kind_.write_key) return {};
+  if (!caps.rw.empty()) return encrypt_write_cap(caps.rw, *kind_.write_key);
   if (empty_slot_.empty()) empty_slot_ = encrypt_write_cap({}, *kind_.write_key);
   return empty_slot_;
 }
 
 void Entries::set(const std::string& name, const ChildCaps& caps, const Metadata& metadata) {
-  const auto ro = caps.stored_ro(kind_.immutable);
-  const auto text = metadata.text();
-  if (kind_.immutable || !kind_.write_key) {
-    put(name, as_bytes(ro), {}, text);
-  } else if (caps.rw.empty()) {
-    put(name, as_bytes(ro), empty_slot(), text);
-  } else {
-    put(name, as_bytes(ro), encrypt_write_cap(caps.rw, *kind_.write_key), text);
-  }
+  put(name, as_bytes(caps.stored_ro(kind_.immutable)), write_slot(caps), metadata.text());
 }
 
 void Entries::set_like(const std::string& name, const Entry& entry,

@@ -47,6 +47,14 @@ class Entries {
   static Result<Entries> unpack(Bytes table, TableKind kind) {
     return unpack(std::make_shared<const Bytes>(std::move(table)), std::move(kind));
   }
+  // A new table, made at once. Names are normalised, caps storable; of two of one name the later
+  // counts.
+  struct New {
+    std::string name;
+    ChildCaps caps;
+    std::string metadata_text;
+  };
+  static Entries make(std::vector<New> entries, TableKind kind);
   Bytes pack() const;
   // The same as it will be when it is read again: packed, nothing changed. bytes() is pack() then.
   Entries packed() const;
@@ -91,7 +99,7 @@ class Entries {
   const Row* row(std::string_view name) const;
   void put(const std::string& name, ByteView read_cap, ByteView rwcapdata,
            std::string_view metadata_text);
-  ByteView empty_slot();
+  Bytes write_slot(const ChildCaps& caps);
 
   TableKind kind_;
   std::shared_ptr<const Table> table_;

@@ -74,6 +74,16 @@ void erase(Json::Object& object, std::string_view key) {
 
 namespace {
 
+// How much of the front stands for itself inside of quotes.
+std::size_t plain_run(std::string_view text) {
+  std::size_t i = 0;
+  while (i < text.size() && text[i] >= 0x20 && text[i] < 0x7f && text[i] != '"' &&
+         text[i] != '\\') {
+    ++i;
+  }
+  return i;
+}
+
 class Parser {
  public:
   Parser(std::string_view text, int max_depth) : rest_(text), depth_left_(max_depth) {}
@@ -197,6 +207,11 @@ class Parser {
         return out;
       }
       if (static_cast<unsigned char>(c) < 0x20) return bad("a control character in a string");
+      if (const auto plain = plain_run(rest_); plain > 0) {
+        out.append(rest_.substr(0, plain));
+        rest_.remove_prefix(plain);
+        continue;
+      }
       if (c != '\\') {
         const auto code = take_code_point(rest_);
         if (!code || is_surrogate(*code)) return bad("not UTF-8");
@@ -266,6 +281,10 @@ void print_string(std::string_view text, std::string& out) {
   };
   out.push_back('"');
   while (!text.empty()) {
+    const auto plain = plain_run(text);
+    out.append(text.substr(0, plain));
+    text.remove_prefix(plain);
+    if (text.empty()) break;
     const auto code = take_code_point(text);
     if (!code) {  // only from a program: parsed strings are sound
       text.remove_prefix(1);

@@ -148,6 +148,7 @@ Task<> ImmutableFile::look_for_geometry() {
     check_overdue(*fetch);
     while (auto id = chooser_.next(*fetch, Clock::now(), finder_.exhausted())) {
       fetch->started(*id, Clock::now());
+      chooser_.begun(*id);
       tasks_.spawn(prepare_share(*id, fetch, near_));
     }
     // What needs no waiting happens within spawn(), and nobody would wake us for it.
@@ -235,6 +236,7 @@ Task<Result<ImmutableFile::Segment>> ImmutableFile::fetch(Flight& flight) {
     check_overdue(requests);
     while (auto id = chooser_.next(requests, Clock::now(), finder_.exhausted())) {
       requests.started(*id, Clock::now());
+      chooser_.begun(*id);
       asking.spawn(fetch_block(*id, flight));
     }
     if (requests.enough()) break;

@@ -64,13 +64,18 @@ void ShareChooser::answered(ShareId id, Duration took) {
   auto& share = shares_[id];
   if (share.health == Health::failed) share = Share();
   auto& speed = servers_[id.server];
+  speed.failures = 0;
+  speed.retry_at = {};
   speed.average = speed.average == Duration{} ? took : (speed.average * 3 + took) / 4;
-  speed.slow = took > patience();
-  constexpr std::size_t remembered = 32;
+  const auto so_far = patience();
+  speed.slow = took > so_far;
+  // A few servers that have become slow do not make us patient; all of them do, step by step.
+  const auto learnt = recent_.size() < 3 ? took : std::min(took, 2 * so_far);
+  constexpr std::size_t remembered = 64;
   if (recent_.size() < remembered) {
-    recent_.push_back(took);
+    recent_.push_back(learnt);
   } else {
-    recent_[recent_at_++ % remembered] = took;
+    recent_[recent_at_++ % remembered] = learnt;
   }
 }
 
@@ -85,6 +90,15 @@ void ShareChooser::failed(ShareId id, const Error& error, TimePoint now) {
     share.health = Health::failed;
   }
   share.retry_at = now + limits_.retry_after;
+  // The server answers; it is this share that is of no use.
+  if (error.code == Errc::corrupt || error.code == Errc::not_found) return;
+  auto& server = servers_[id.server];
+  // Requests that were under way together fail together, and count once.
+  if (now >= server.retry_at) {
+    const auto doublings = std::min(server.failures++, 10u);
+    server.retry_at =
+        now + std::min(limits_.retry_after * (1 << doublings), limits_.most_retry_after);
+  }
 }
 
 std::optional<ShareId> ShareChooser::next(const SegmentFetch& fetch, TimePoint now,
@@ -96,13 +110,16 @@ std::optional<ShareId> ShareChooser::next(const SegmentFetch& fetch, TimePoint n
     const auto& speed = servers_.at(id.server);
     const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(speed.average).count();
     const auto pace = std::bit_width(static_cast<std::uint64_t>(std::max<std::int64_t>(ms, 0)));
-    return std::tuple(share.health, speed.slow, fetch.active_on(id.server), pace, id.number,
-                      id.server);
+    // Half as quick is as good when its header and hashes are here or on their way.
+    const auto bonus = share.begun && pace > 0 ? 1 : 0;
+    return std::tuple(share.health, speed.slow, fetch.active_on(id.server), pace - bonus,
+                      !share.begun, id.number, id.server);
   };
   std::optional<decltype(key_of({}, {}))> best_key;
   for (auto& [id, share] : shares_) {
-    if (share.health != Health::good && !last_resort) continue;
+    if (share.health == Health::lied && !last_resort) continue;
     if (share.health == Health::failed && now < share.retry_at) continue;
+    if (now < servers_.at(id.server).retry_at && !last_resort) continue;
     if (!fetch.untried(id) || promised.contains(id.number)) continue;
     const auto key = key_of(id, share);
     if (best_key && *best_key <= key) continue;
@@ -115,8 +132,9 @@ std::optional<ShareId> ShareChooser::next(const SegmentFetch& fetch, TimePoint n
 Duration ShareChooser::patience() const {
   if (recent_.size() < 3) return limits_.patience;
   auto sorted = recent_;
-  std::ranges::nth_element(sorted, sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2));
-  return std::clamp(sorted[sorted.size() / 2] * 3, limits_.least_patience, limits_.most_patience);
+  const auto nearly_all = (sorted.size() - 1) * 95 / 100;
+  std::ranges::nth_element(sorted, sorted.begin() + static_cast<std::ptrdiff_t>(nearly_all));
+  return std::clamp(sorted[nearly_all] * 2, limits_.least_patience, limits_.most_patience);
 }
 
 std::size_t ShareChooser::distinct_numbers() const {

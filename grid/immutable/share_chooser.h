@@ -5,9 +5,12 @@
 // told what was found and how requests went, with the time passed in.
 //
 // Healthy shares are used first: those of servers with the fewest requests for this segment, then
-// of the quickest servers. Servers that were slow come after all others. Shares that failed or lied
-// are put aside; they get another chance only when nothing else is left to be found, and never for
-// a segment that they have failed at.
+// of the quickest servers, those we have begun with before others that are hardly quicker. Servers
+// that were slow come after all others. A server that fails is put behind a circuit breaker: none
+// of its shares is asked for until a while has passed, which doubles with every failure, unless the
+// file cannot be read without them. A share that lied has lost our trust: it is used only when the
+// file cannot be read without it (each block is proven all the same), and never for a segment it
+// has failed at.
 
 #include <map>
 #include <set>
@@ -59,11 +62,12 @@ class SegmentFetch {
 
 struct ChooserLimits {
   // For an answer, before another server is asked as well: until the first answers are in, and the
-  // bounds of what is learnt from them (three times the median).
+  // bounds of what is learnt from them (twice what 95 of 100 answers take).
   Duration patience = std::chrono::seconds(1);
-  Duration least_patience = std::chrono::milliseconds(200);
+  Duration least_patience = std::chrono::milliseconds(300);
   Duration most_patience = std::chrono::seconds(5);
-  Duration retry_after = std::chrono::seconds(5);  // for errors of the network
+  Duration retry_after = std::chrono::seconds(5);  // after the first error of the network
+  Duration most_retry_after = std::chrono::minutes(5);
 };
 
 class ShareChooser {
@@ -73,6 +77,8 @@ class ShareChooser {
 
   // --- learns
   void found(ShareId id, Duration round_trip);
+  // A request for it is on its way: what it brings will be of use to later segments too.
+  void begun(ShareId id) { shares_[id].begun = true; }
   void answered(ShareId id, Duration took);
   void overdue(ServerNo server);
   void failed(ShareId id, const Error& error, TimePoint now);
@@ -91,12 +97,15 @@ class ShareChooser {
   enum class Health : std::uint8_t { good, failed, lied };
   struct Share {
     Health health = Health::good;
+    bool begun = false;
     TimePoint retry_at;
     std::string complaint;
   };
   struct Speed {
     Duration average{};
     bool slow = false;
+    unsigned failures = 0;  // since the last answer
+    TimePoint retry_at{};   // the breaker is open until then
   };
 
   std::uint64_t n_;

@@ -7,7 +7,8 @@
 
 #include "grid/base/offload.h"
 #include "grid/caps/cap.h"
-#include "grid/immutable/encoding.h"
+#include "grid/immutable/encoder.h"
+#include "grid/immutable/geometry.h"
 #include "grid/immutable/share_writer.h"
 #include "grid/storage/roster.h"
 
@@ -34,6 +35,10 @@ struct UploadContext {
   Encoding encoding;
   Bytes convergence_secret;  // the node's: "private/convergence"
   Progress progress{};
+  // Shown the ciphertext of every segment that is made, in order, so that what was just written
+  // need not be fetched to be read. A pass over the file that has to be repeated begins anew with
+  // number 0.
+  std::function<void(const Geometry&, SegmentNo, ByteView)> keep{};
   UploadLimits limits{};
 };
 

@@ -38,7 +38,10 @@ UploadHomes::UploadHomes(asio::any_io_executor executor, const UploadContext& co
       distrusted_(std::move(distrusted)),
       plan_(context.encoding, share_size),
       answers_(executor) {
-  for (const auto* known : context.roster.permuted(si)) order_.push_back(*known);
+  const auto now = std::chrono::system_clock::now();
+  for (const auto* known : context.roster.permuted(si)) {
+    if (known->takes_new_files(now)) order_.push_back(*known);
+  }
 }
 
 Task<Result<>> UploadHomes::find() {

@@ -193,6 +193,7 @@ class Upload {
   }
 
   Task<Result<>> take(const EncodedSegment& segment) {
+    if (context_.keep) context_.keep(job_.geometry, segment.number, segment.ciphertext());
     sent_anything_ = sent_anything_ || !sending_.empty();
     for (auto& sending : sending_) {
       if (sending.writer->error()) continue;

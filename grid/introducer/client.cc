@@ -54,7 +54,7 @@ Client::Client(asio::any_io_executor executor, const storage::Identity& identity
     : state_(std::make_unique<State>(std::move(executor), identity, std::move(options))) {
   state_->status.petname = state_->options.petname;
   state_->status.tub_id = base32(state_->options.furl.tub_id);
-  state_->status.why = "not tried yet";
+  state_->status.why = not_tried_yet;
 }
 
 Client::~Client() = default;
@@ -137,6 +137,7 @@ Task<Result<std::int64_t>> Client::State::introduce(Connection& connection) {
   canary = connection.offer([](const Call&) -> Result<Value> { return none(); });
   const auto subscriber = connection.offer([this](const Call& call) { return announce(call); }, {},
                                            std::string(subscriber_interface));
+  connection.start();
   CO_TRY(found, co_await connection.find(options.furl.name, options.call_limit));
   CO_TRY(version, co_await connection.call(found.object, "get_version", {}, options.call_limit));
   const auto* dictionary = version.sequence("dict");

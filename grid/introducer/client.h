@@ -22,6 +22,9 @@ inline constexpr std::string_view subscriber_interface =
 inline constexpr std::string_view protocol_version =
     "http://allmydata.org/tahoe/protocols/introducer/v2";
 
+// What Status::why says before the first attempt has ended.
+inline constexpr std::string_view not_tried_yet = "not tried yet";
+
 class Client {
  public:
   struct Options {

@@ -52,7 +52,6 @@ struct Connection::State {
   Task<Result<std::string>> read_block();
   Task<Result<>> negotiate(const storage::Identity& identity, std::string expected_tub,
                            ConnectionLedger* counting);
-  void start();
   Task<> read_loop();
   Task<> write_loop();
   Task<> keep_alive();
@@ -258,16 +257,16 @@ Task<Result<std::unique_ptr<Connection>>> Connection::accept(asio::any_io_execut
   co_return co_await within(limit, "a peer's negotiation", std::move(task));
 }
 
-Connection::Connection(std::unique_ptr<State> state) : state_(std::move(state)) { state_->start(); }
+Connection::Connection(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 Connection::~Connection() = default;
 
 // ------------------------------------------------------------------------ running
 
-void Connection::State::start() {
-  tasks.spawn(read_loop());
-  tasks.spawn(write_loop());
-  tasks.spawn(keep_alive());
+void Connection::start() {
+  state_->tasks.spawn(state_->read_loop());
+  state_->tasks.spawn(state_->write_loop());
+  state_->tasks.spawn(state_->keep_alive());
 }
 
 void Connection::State::end(Error error) {

@@ -39,8 +39,11 @@ class Connection {
 
   const std::string& peer_tub() const;
 
+  // Begins to hear and to speak. Before it, offer what the peer may ask for at once.
+  void start();
+
   // Offers an object to the peer: under the number it returns and, when `name` is not empty, by
-  // that name. Offer what the peer may ask for at once before the first suspension after connect().
+  // that name.
   std::int64_t offer(Handler handler, std::string name = {}, std::string interface = {},
                      std::string furl = {});
   // How an offered object is passed to the peer.

@@ -215,6 +215,7 @@ Task<> Service::State::serve(int fd) {
   peer->connection->when_ended([weak = std::weak_ptr(peer)] {
     if (auto still = weak.lock()) still->changed.notify();
   });
+  peer->connection->start();
   const auto place = peers.insert(peers.end(), peer);
   while (peer->connection->alive() && !closing) {
     if (peer->subscriber && !peer->untold.empty()) {

@@ -32,6 +32,17 @@ void encrypt_segment(ByteView plaintext, const Salt& salt, const Key16& read_key
 
 }  // namespace
 
+Bytes share_hash_chain(std::span<const Hash32> share_tree, std::uint64_t n, std::uint64_t number) {
+  Bytes chain;
+  auto siblings = MerkleShape(n).siblings(number);
+  std::ranges::sort(siblings);
+  for (const auto node : siblings) {
+    append_be(chain, static_cast<std::uint16_t>(node));
+    append(chain, share_tree[node]);
+  }
+  return chain;
+}
+
 Result<VersionEncoder> VersionEncoder::make(const NewVersion& version, const FileKeys& keys,
                                             ByteView plaintext) {
   if (version.k < 1 || version.k > version.n || version.n > 255) {
@@ -90,16 +101,8 @@ Result<VersionEncoder> VersionEncoder::make(const NewVersion& version, const Fil
     roots.push_back(tree[0]);
   }
   const auto share_tree = merkle_tree(roots);
-  const MerkleShape shape(g.n);
   for (std::uint64_t i = 0; i < g.n; ++i) {
-    Bytes chain;
-    auto siblings = shape.siblings(i);
-    std::ranges::sort(siblings);
-    for (const auto node : siblings) {
-      append_be(chain, static_cast<std::uint16_t>(node));
-      append(chain, share_tree[node]);
-    }
-    copy_at(encoder.shares_[i], o.share_hash_chain, chain);
+    copy_at(encoder.shares_[i], o.share_hash_chain, share_hash_chain(share_tree, g.n, i));
     copy_at(encoder.shares_[i], o.public_key, keys.public_key);
     copy_at(encoder.shares_[i], o.private_key, keys.encrypted_private_key);
   }
@@ -125,6 +128,11 @@ Result<EncodedVersion> encode_version(const NewVersion& version, const FileKeys&
 
 Result<Bytes> decode_version(const ShareHeader& header, std::span<const NumberedShare> shares,
                              const Key16& read_key) {
+  return decode_segments(header, {0, header.geometry().segments()}, shares, read_key);
+}
+
+Result<Bytes> decode_segments(const ShareHeader& header, SegmentRange segments,
+                              std::span<const NumberedShare> shares, const Key16& read_key) {
   const auto& g = header.geometry();
   if (shares.size() != g.k) return fail(Errc::bad_argument, "decoding needs exactly k shares");
   TRY(codec, Codec::make(static_cast<unsigned>(g.k), static_cast<unsigned>(g.n)));
@@ -136,18 +144,19 @@ Result<Bytes> decode_version(const ShareHeader& header, std::span<const Numbered
   Bytes decoded;
   std::vector<const std::uint8_t*> blocks(g.k);
   std::vector<std::uint8_t*> pieces(g.k);
-  for (std::uint64_t s = 0; s < g.segments(); ++s) {
+  for (auto s = segments.first; s < segments.end(); ++s) {
     const auto length = g.block_length(s);
     decoded.resize(g.k * length);
     for (std::size_t i = 0; i < g.k; ++i) {
-      const auto block = block_of(header, shares[i].share, s);
+      const auto block = block_of(header, shares[i].share, s, shares[i].begin);
       if (block.size() != length) return fail(Errc::corrupt, "a share is cut");
       blocks[i] = block.data();
       pieces[i] = decoded.data() + i * length;
     }
     TRY_DO(codec->decode(numbers, blocks, pieces, length));
     decoded.resize(g.segment_length(s));
-    AesCtr(data_key(salt_of(header, shares[0].share, s), read_key)).process(decoded);
+    AesCtr(data_key(salt_of(header, shares[0].share, s, shares[0].begin), read_key))
+        .process(decoded);
     append(plaintext, decoded);
   }
   return plaintext;

@@ -11,11 +11,14 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 
 #include "grid/base/offload.h"
 #include "grid/base/task.h"
 #include "grid/caps/cap.h"
 #include "grid/crypto/rsa.h"
+#include "grid/mutable/encoding.h"
+#include "grid/mutable/server_facts.h"
 #include "grid/mutable/version.h"
 #include "grid/storage/roster.h"
 
@@ -36,11 +39,19 @@ struct MutableContext {
   // How long a read that could finish still waits for the last silent servers, or one share for
   // another before a further one is asked for.
   Duration patience = std::chrono::milliseconds(500);
+  // What servers said about their room; shared by all files. Null: they are asked each time.
+  std::shared_ptr<ServerFacts> facts{};
 };
 
 struct MutableContents {
   VersionId version;
   std::shared_ptr<const Bytes> bytes;
+};
+
+struct MutablePart {
+  VersionId version;
+  std::uint64_t size = 0;  // of the whole file
+  Bytes bytes;
 };
 
 class MutableFile {
@@ -74,6 +85,20 @@ class MutableFile {
   // returned.
   using Change = std::function<Result<std::shared_ptr<const Bytes>>(const MutableContents& old)>;
   Task<Result<VersionId>> modify(Change change, int attempts = 6);
+
+  // Only a part; of MDMF files only what it takes is fetched. Past the end it is empty.
+  Task<Result<MutablePart>> read_part(std::uint64_t offset, std::uint64_t length);
+
+  // Changes a part: of MDMF files only the segments it touches are written, when all n shares are
+  // there; else it is a modify().
+  Task<Result<VersionId>> patch(Patch patch, int attempts = 6);
+
+  // Makes the missing and damaged shares of the best version anew, byte for byte as they were, and
+  // replaces older ones. Errc::conflict when another version is as new or newer: with `force` the
+  // best one that can be read is published again above all of them. `damaged`: shares whose blocks
+  // a check has found wrong, by server id.
+  using Damaged = std::set<std::pair<std::string, ShareNo>>;
+  Task<Result<VersionId>> repair(bool force, Damaged damaged = {});
 
   // No new operation starts; returns when those under way have ended.
   Task<> close();

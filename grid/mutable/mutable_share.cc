@@ -239,33 +239,106 @@ Hash32 block_hash(MutableFormat format, const Salt& salt, ByteView block) {
   return hasher.finish();
 }
 
-Salt salt_of(const ShareHeader& header, ByteView share, std::uint64_t segment) {
+Salt salt_of(const ShareHeader& header, ByteView share, std::uint64_t segment,
+             std::uint64_t begin) {
   if (header.format() == MutableFormat::sdmf) return header.iv();
   Salt salt{};
-  if (const auto raw = slice(share, header.segment_offset(segment), salt.size())) {
+  if (const auto raw = slice(share, header.segment_offset(segment) - begin, salt.size())) {
     std::copy(raw->begin(), raw->end(), salt.begin());
   }
   return salt;
 }
 
-ByteView block_of(const ShareHeader& header, ByteView share, std::uint64_t segment) {
-  return slice(share, header.segment_offset(segment) + header.salt_size(),
+ByteView block_of(const ShareHeader& header, ByteView share, std::uint64_t segment,
+                  std::uint64_t begin) {
+  return slice(share, header.segment_offset(segment) - begin + header.salt_size(),
                header.geometry().block_length(segment))
       .value_or(ByteView{});
+}
+
+namespace {
+
+// Does the share hash chain lead from the root of the block hash tree to the root hash?
+Result<> check_chain(const ShareHeader& header, ByteView share, ShareNo number,
+                     const Hash32& block_root) {
+  if (number.value >= header.geometry().n) {
+    return fail(Errc::corrupt, "mutable share: its number is not below n");
+  }
+  const auto chain = slice(share, header.offsets().share_hash_chain, header.chain_size());
+  if (!chain) return fail(Errc::corrupt, "mutable share: shorter than its header says");
+  std::map<std::uint64_t, Hash32> known;
+  for (std::size_t at = 0; at < chain->size(); at += chain_entry) {
+    known[get_be<std::uint16_t>(chain->data() + at)] = to_hash(chain->subspan(at + 2, 32));
+  }
+  PartialMerkleTree share_tree(header.geometry().n);
+  TRY_DO(share_tree.set_root(header.id().root_hash));
+  if (auto added = share_tree.add(known, {{number.value, block_root}}); !added) {
+    return annotate(added.error(), "mutable share: share hash chain");
+  }
+  return {};
+}
+
+}  // namespace
+
+SegmentRange segments_of(const MutableGeometry& geometry, std::uint64_t offset,
+                         std::uint64_t length) {
+  if (length == 0) return {};
+  const auto first = offset / geometry.segment_size;
+  return {first, (offset + length - 1) / geometry.segment_size - first + 1};
+}
+
+ByteRange leaves_range(const ShareHeader& header) {
+  const MerkleShape shape(header.geometry().segments());
+  const auto begin = header.offsets().block_hash_tree + shape.node_of_leaf(0) * 32;
+  return {begin, begin + std::max<std::uint64_t>(1, header.geometry().segments()) * 32};
+}
+
+Result<std::vector<Hash32>> check_leaves(const ShareHeader& header, ByteView start, ByteView leaves,
+                                         ShareNo number) {
+  if (leaves.size() != leaves_range(header).size()) {
+    return fail(Errc::corrupt, "mutable share: shorter than its header says");
+  }
+  const auto segments = header.geometry().segments();
+  std::vector<Hash32> out;
+  for (std::uint64_t i = 0; i < segments; ++i) out.push_back(to_hash(leaves.subspan(i * 32, 32)));
+  TRY_DO(check_chain(header, start, number, merkle_root(out)));
+  return out;
+}
+
+ByteRange blocks_range(const ShareHeader& header, SegmentRange segments) {
+  if (segments.count == 0) return {header.offsets().share_data, header.offsets().share_data};
+  const auto last = segments.end() - 1;
+  return {header.segment_offset(segments.first),
+          header.segment_offset(last) + header.salt_size() + header.geometry().block_length(last)};
+}
+
+Result<> check_blocks(const ShareHeader& header, ByteView blocks, SegmentRange segments,
+                      const std::vector<Hash32>& leaves) {
+  const auto range = blocks_range(header, segments);
+  if (blocks.size() != range.size() || segments.end() > leaves.size()) {
+    return fail(Errc::corrupt, "mutable share: shorter than its header says");
+  }
+  for (auto s = segments.first; s < segments.end(); ++s) {
+    const auto hash = block_hash(header.format(), salt_of(header, blocks, s, range.begin),
+                                 block_of(header, blocks, s, range.begin));
+    if (hash != leaves[s]) {
+      return fail(Errc::corrupt, "mutable share: block hash tree does not fit the blocks");
+    }
+  }
+  return {};
 }
 
 Result<> check_body(const ShareHeader& header, ByteView share, ShareNo number) {
   const auto& g = header.geometry();
   const auto& o = header.offsets();
   if (number.value >= g.n) return fail(Errc::corrupt, "mutable share: its number is not below n");
-  const auto chain = slice(share, o.share_hash_chain, header.chain_size());
   const auto tree = slice(share, o.block_hash_tree, header.tree_size());
   const auto segments = g.segments();
   const auto data_end = segments == 0 ? o.share_data
                                       : header.segment_offset(segments - 1) + header.salt_size() +
                                             g.block_length(segments - 1);
   // A private key that is cut off behind the data of SDMF does not keep anybody from reading.
-  if (!chain || !tree || data_end > share.size()) {
+  if (!tree || data_end > share.size()) {
     return fail(Errc::corrupt, "mutable share: shorter than its header says");
   }
   // Everything below is bounded by the bytes that are really there.
@@ -281,16 +354,7 @@ Result<> check_body(const ShareHeader& header, ByteView share, ShareNo number) {
       return fail(Errc::corrupt, "mutable share: block hash tree does not fit the blocks");
     }
   }
-  std::map<std::uint64_t, Hash32> known;
-  for (std::size_t at = 0; at < chain->size(); at += chain_entry) {
-    known[get_be<std::uint16_t>(chain->data() + at)] = to_hash(chain->subspan(at + 2, 32));
-  }
-  PartialMerkleTree share_tree(g.n);
-  TRY_DO(share_tree.set_root(header.id().root_hash));
-  if (auto added = share_tree.add(known, {{number.value, nodes[0]}}); !added) {
-    return annotate(added.error(), "mutable share: share hash chain");
-  }
-  return {};
+  return check_chain(header, share, number, nodes[0]);
 }
 
 std::optional<ByteView> private_key_in(const ShareHeader& header, ByteView share) {

@@ -19,6 +19,7 @@
 
 #include <set>
 
+#include "grid/base/ranges.h"
 #include "grid/caps/cap.h"
 #include "grid/caps/storage_index.h"
 #include "grid/crypto/rsa.h"
@@ -128,9 +129,33 @@ class SignatureCheck {
 // Do blocks, block hash tree and share hash chain of a complete share agree with the root hash?
 Result<> check_body(const ShareHeader& header, ByteView share, ShareNo number);
 
-// One segment's salt (the IV for SDMF) and block; the share passed check_body.
-Salt salt_of(const ShareHeader& header, ByteView share, std::uint64_t segment);
-ByteView block_of(const ShareHeader& header, ByteView share, std::uint64_t segment);
+// Consecutive segments of a file.
+struct SegmentRange {
+  std::uint64_t first = 0;
+  std::uint64_t count = 0;
+  std::uint64_t end() const { return first + count; }
+  bool operator==(const SegmentRange&) const = default;
+};
+// Those that hold [offset, offset + length); the range is inside of the file.
+SegmentRange segments_of(const MutableGeometry& geometry, std::uint64_t offset,
+                         std::uint64_t length);
+
+// The leaves of the block hash tree, as a share has them: where they are, and what they are when
+// they and the share hash chain (in `start`, the share's beginning) lead to the root hash.
+ByteRange leaves_range(const ShareHeader& header);
+Result<std::vector<Hash32>> check_leaves(const ShareHeader& header, ByteView start, ByteView leaves,
+                                         ShareNo number);
+// Where the salts and blocks of some segments are in a share, and whether they fit its leaves.
+ByteRange blocks_range(const ShareHeader& header, SegmentRange segments);
+Result<> check_blocks(const ShareHeader& header, ByteView blocks, SegmentRange segments,
+                      const std::vector<Hash32>& leaves);
+
+// One segment's salt (the IV for SDMF) and block; the share passed its checks. `share` begins at
+// `begin` of the share.
+Salt salt_of(const ShareHeader& header, ByteView share, std::uint64_t segment,
+             std::uint64_t begin = 0);
+ByteView block_of(const ShareHeader& header, ByteView share, std::uint64_t segment,
+                  std::uint64_t begin = 0);
 
 // The private key as it stands in a share; nothing when `share` ends before it.
 std::optional<ByteView> private_key_in(const ShareHeader& header, ByteView share);

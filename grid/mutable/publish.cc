@@ -8,7 +8,6 @@ namespace {
 // The state of one publish; outlives its tasks, which are joined.
 struct Publishing {
   const Slot& slot;
-  const PublishSecrets& secrets;
   const EncodedVersion& version;
   PublishPlan plan;
   bool stopped = false;
@@ -25,12 +24,14 @@ Task<> write_share(Publishing& p, PublishPlan::Write write) {
   storage::ReadTestWrite request;
   storage::ShareChange change;
   change.tests.push_back(test_for(write.expected));
-  change.writes.push_back({0, p.version.shares[write.place.number.value]});
+  if (p.version.patches.empty()) {
+    change.writes.push_back({0, p.version.shares[write.place.number.value]});
+  } else {
+    change.writes = p.version.patches[write.place.number.value];
+  }
   request.changes.emplace(write.place.number, std::move(change));
   request.reads.push_back({0, PublishPlan::read_size});
-  storage::MutableSecrets secrets{
-      write_enabler(p.secrets.write_key, known.lease_seed),
-      lease_secrets(p.secrets.lease_secret, p.slot.si, known.lease_seed)};
+  const auto secrets = p.slot.secrets_for(write.place.server);
   Result<storage::ReadTestWriteReply> reply;
   for (int attempt = 0; attempt < 2; ++attempt) {
     // When the first attempt was carried out and only its reply lost, the second one's test fails,
@@ -39,8 +40,22 @@ Task<> write_share(Publishing& p, PublishPlan::Write write) {
                             known.server->read_test_write(p.slot.si, secrets, request));
     if (p.stopped || reply || !worth_a_retry(reply.error())) break;
   }
-  if (p.stopped) reply = fail(Errc::timed_out, "writing to " + known.name());
+  if (p.stopped && !reply) reply = fail(Errc::timed_out, "writing to " + known.name());
+  if (p.slot.facts && (!reply || !reply->success)) p.slot.facts->doubt(known.id);
   p.plan.answered(write, reply);
+}
+
+// Whether it works changes nothing for us: the new version is safe without it.
+Task<> delete_share(Publishing& p, PublishPlan::Write write) {
+  storage::ReadTestWrite request;
+  storage::ShareChange change;
+  change.tests.push_back(test_for(write.expected));
+  change.new_length = 0;
+  request.changes.emplace(write.place.number, std::move(change));
+  const auto secrets = p.slot.secrets_for(write.place.server);
+  (void)co_await within(
+      p.slot.deadline, "deleting from " + p.slot.name(write.place.server),
+      p.slot.server(write.place.server).read_test_write(p.slot.si, secrets, std::move(request)));
 }
 
 struct Survey {
@@ -49,15 +64,17 @@ struct Survey {
   bool stopped = false;
 };
 
+bool has_room(const storage::ServerVersion& version, std::uint64_t share_size) {
+  return version.available_space >= share_size && version.max_mutable_share_size >= share_size;
+}
+
 Task<> ask_space(const Slot& slot, ServerNo no, std::uint64_t share_size, Survey& survey) {
   auto version =
       co_await within(slot.deadline, "asking " + slot.name(no), slot.server(no).version());
+  if (version && slot.facts) slot.facts->learn(slot.id(no), *version, Clock::now());
   if (survey.stopped) co_return;
   ++survey.answers;
-  if (version && version->available_space >= share_size &&
-      version->max_mutable_share_size >= share_size) {
-    survey.willing.insert(no);
-  }
+  if (version && has_room(*version, share_size)) survey.willing.insert(no);
 }
 
 // Servers that answered and have room, in permuted order. A silent one is not waited for when
@@ -73,6 +90,11 @@ Task<std::vector<ServerNo>> find_takers(const Slot& slot, const ServerMap& map,
     const ServerNo no{i};
     if (!new_file && !map.answered().contains(no)) continue;
     ++asked;
+    if (const auto known = slot.facts ? slot.facts->find(slot.id(no), Clock::now())
+                                      : std::optional<storage::ServerVersion>()) {
+      if (has_room(*known, share_size)) survey.willing.insert(no);
+      continue;
+    }
     group.spawn(ask_space(slot, no, share_size, survey));
   }
   auto last_answer = Clock::now();
@@ -98,19 +120,22 @@ Task<std::vector<ServerNo>> find_takers(const Slot& slot, const ServerMap& map,
 
 }  // namespace
 
-Task<Published> publish(const Slot& slot, const ServerMap& map, PublishSecrets secrets,
-                        EncodedVersion version) {
+Task<Published> publish(const Slot& slot, const ServerMap& map, EncodedVersion version) {
   const auto& g = version.header.geometry();
   std::set<ShareNo> housed;
-  for (const auto& [place, share] : map.shares()) housed.insert(place.number);
-  for (const auto& [place, share] : map.bad_shares()) housed.insert(place.number);
+  for (const auto& [place, share] : map.shares()) {
+    if (place.number.value < g.n) housed.insert(place.number);
+  }
+  for (const auto& [place, share] : map.bad_shares()) {
+    if (place.number.value < g.n) housed.insert(place.number);
+  }
   // Space is asked for when a share needs a new home, or may come to need one.
   std::vector<ServerNo> takers;
   const bool complete = housed.size() >= g.n && map.failed().empty();
-  if (!complete) {
-    takers = co_await find_takers(slot, map, version.shares[0].size(), g.k, g.n + g.k);
+  if (!complete && version.patches.empty()) {
+    takers = co_await find_takers(slot, map, version.header.offsets().end, g.k, g.n + g.k);
   }
-  Publishing p{slot, secrets, version, PublishPlan(map, version.header, std::move(takers))};
+  Publishing p{slot, version, PublishPlan(map, version.header, std::move(takers))};
   TaskGroup group(slot.executor);
   auto last_answer = Clock::now();
   std::size_t running = 0;
@@ -129,7 +154,20 @@ Task<Published> publish(const Slot& slot, const ServerMap& map, PublishSecrets s
   p.stopped = true;
   group.cancel();
   co_await group.join();
-  co_return Published{p.plan.outcome(), p.plan.doubtful()};
+  for (auto& write : p.plan.leftovers()) group.spawn(delete_share(p, std::move(write)));
+  co_await group.join();
+  Published out{p.plan.outcome(), p.plan.doubtful()};
+  if (p.plan.complete()) {
+    const auto header = std::make_shared<const ShareHeader>(version.header);
+    out.known.emplace();
+    for (const auto& place : p.plan.written()) {
+      const auto& share = version.patches.empty() ? version.shares[place.number.value] : Bytes();
+      const auto kept = ByteView(share).first(std::min(share.size(), ShareHeader::first_read));
+      out.known->found(place, {header, to_bytes(kept), false});
+      out.known->answered(place.server);
+    }
+  }
+  co_return out;
 }
 
 }  // namespace lafs::grid

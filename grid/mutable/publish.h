@@ -9,19 +9,18 @@
 
 namespace lafs::grid {
 
-struct PublishSecrets {
-  Key16 write_key;
-  Secret32 lease_secret;
-};
-
 struct Published {
   Result<> outcome;
   bool doubtful = false;  // PublishPlan::doubtful()
+  // Where the new version is now; nothing when some share of it may be elsewhere, or some server
+  // may hold another version.
+  std::optional<ServerMap> known{};
 };
 
-// One attempt. `map` is of WRITE or CHECK mode; for a new file an empty one, and then every server
+// One attempt. A version of patches goes where the map says the version before is, and nowhere
+// else. `map` is of WRITE or CHECK mode; for a new file an empty one, and then every server
 // counts as one that answered. After an error other than no_servers some shares may be written.
-Task<Published> publish(const Slot& slot, const ServerMap& map, PublishSecrets secrets,
-                        EncodedVersion version);
+// The slot has `secrets`.
+Task<Published> publish(const Slot& slot, const ServerMap& map, EncodedVersion version);
 
 }  // namespace lafs::grid

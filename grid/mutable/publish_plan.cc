@@ -14,6 +14,10 @@ PublishPlan::PublishPlan(const ServerMap& map, const ShareHeader& new_version,
     : new_version_(new_version), takers_(std::move(takers)) {
   const auto n = new_version_.geometry().n;
   for (const auto& [place, share] : map.shares()) {
+    if (*share.header == new_version) {
+      written_.insert(place);
+      continue;
+    }
     auto& into = place.number.value < n ? goal_ : found_;
     into.emplace(place, to_bytes(share.header->checkstring()));
   }
@@ -29,6 +33,9 @@ std::vector<PublishPlan::Write> PublishPlan::homeless() {
   for (const auto& place : under_way_) housed.insert(place.number);
   for (const auto& place : written_) housed.insert(place.number);
   for (const auto& [place, expected] : goal_) ++load[place.server];
+  for (const auto& place : written_) {
+    if (!goal_.contains(place)) ++load[place.server];
+  }
 
   std::vector<ServerNo> order;
   for (const auto server : takers_) {
@@ -147,6 +154,22 @@ Result<> PublishPlan::outcome() const {
   for (std::size_t i = 0; i < failures_.size() && i < 10; ++i) why += "; " + failures_[i];
   const bool full = numbers.empty() && failure_codes_ == std::set{Errc::no_space};
   return fail(full ? Errc::no_space : Errc::not_enough_shares, std::move(why));
+}
+
+std::vector<PublishPlan::Write> PublishPlan::leftovers() const {
+  std::vector<Write> out;
+  if (!outcome() || doubtful()) return out;
+  for (const auto& [place, expected] : found_) {
+    if (!expected.empty()) out.push_back({place, expected});
+  }
+  return out;
+}
+
+bool PublishPlan::complete() const {
+  if (!outcome() || !found_.empty()) return false;
+  std::set<ShareNo> numbers;
+  for (const auto& place : written_) numbers.insert(place.number);
+  return numbers.size() == new_version_.geometry().n && failures_.empty();
 }
 
 bool PublishPlan::doubtful() const { return outcome() && 2 * written_.size() <= goal_.size(); }

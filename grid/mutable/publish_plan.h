@@ -6,7 +6,8 @@
 //
 // Every copy of a share that the map knows is replaced where it is, on condition that it has not
 // changed; numbers that nobody holds go to servers that hold least. Shares whose number the new
-// version does not have are left alone.
+// version does not have are deleted once that is written.
+// Shares that are of the new version already count as written: a repair adds what is missing.
 
 #include "grid/mutable/servermap.h"
 #include "grid/storage/server.h"
@@ -38,7 +39,12 @@ class PublishPlan {
   // Success with so few shares written that another writer may have had the same success
   // elsewhere: look again before telling anybody.
   bool doubtful() const;
-  std::size_t written() const { return written_.size(); }
+  // After success: shares whose number the new version does not have. They would keep the old
+  // version alive, so they are to be deleted, on condition that they have not changed.
+  std::vector<Write> leftovers() const;
+  const std::set<SharePlace>& written() const { return written_; }
+  // Every share has a place, and every place that is known holds the new version.
+  bool complete() const;
 
  private:
   bool is_ours(ByteView start) const;

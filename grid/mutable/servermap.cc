@@ -12,10 +12,16 @@ void ServerMap::found(SharePlace place, FoundShare share) {
   shares_.insert_or_assign(place, std::move(share));
 }
 
+void ServerMap::read_more(SharePlace place, Bytes start) {
+  const auto it = shares_.find(place);
+  if (it != shares_.end()) it->second.start = std::move(start);
+}
+
 void ServerMap::bad(SharePlace place, ByteView start, std::string reason) {
   shares_.erase(place);
-  bad_.insert_or_assign(place, BadShare{to_bytes(start.first(std::min(start.size(), saved_start))),
-                                        std::move(reason)});
+  bad_.insert_or_assign(
+      place,
+      DamagedShare{to_bytes(start.first(std::min(start.size(), saved_start))), std::move(reason)});
 }
 
 bool ServerMap::holds_any(ServerNo server) const {

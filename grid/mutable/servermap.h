@@ -30,7 +30,7 @@ struct FoundShare {
   bool whole = false;  // there is nothing behind `start`
 };
 
-struct BadShare {
+struct DamagedShare {
   Bytes start;  // its first bytes, at most 75, as they were: what a publish tests for
   std::string reason;
 };
@@ -39,6 +39,8 @@ class ServerMap {
  public:
   // --- learning
   void found(SharePlace place, FoundShare share);
+  // More of a share that was found was read, from its first byte.
+  void read_more(SharePlace place, Bytes start);
   // Also when a share that was found proves damaged later.
   void bad(SharePlace place, ByteView start, std::string reason);
   void answered(ServerNo server) { answered_.insert(server); }
@@ -46,7 +48,7 @@ class ServerMap {
 
   // --- knowing
   const std::map<SharePlace, FoundShare>& shares() const { return shares_; }
-  const std::map<SharePlace, BadShare>& bad_shares() const { return bad_; }
+  const std::map<SharePlace, DamagedShare>& bad_shares() const { return bad_; }
   const std::set<ServerNo>& answered() const { return answered_; }
   const std::map<ServerNo, Error>& failed() const { return failed_; }
   bool holds_any(ServerNo server) const;
@@ -75,7 +77,7 @@ class ServerMap {
   std::vector<Version> versions(bool recoverable) const;
 
   std::map<SharePlace, FoundShare> shares_;
-  std::map<SharePlace, BadShare> bad_;
+  std::map<SharePlace, DamagedShare> bad_;
   std::set<ServerNo> answered_;
   std::map<ServerNo, Error> failed_;
 };

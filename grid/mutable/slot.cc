@@ -25,6 +25,11 @@ void CorruptionReports::send(const storage::KnownServer& server, StorageIndex si
   group_.spawn(deliver(server.server, si, number, std::move(reason), deadline));
 }
 
+storage::MutableSecrets Slot::secrets_for(ServerNo no) const {
+  const auto& seed = servers[no.value].lease_seed;
+  return {write_enabler(secrets->write_key, seed), lease_secrets(secrets->lease_secret, si, seed)};
+}
+
 Task<> CorruptionReports::close() {
   group_.cancel();
   co_await group_.join();

@@ -50,9 +50,63 @@ constexpr std::array known_sections{
           "dest.private_key_file "},
 };
 
+// The sections that only lafs knows. A node directory that uses them is no longer one that Tahoe
+// starts with; what must stay one says the same in [storageserver.plugins.lafs].
+constexpr std::array own_sections{
+    Known{"ftpd",
+          " accounts.file allow-plain anonymous certificate enabled external-address "
+          "implicit-port key passive-ports port require-tls require-session-reuse "},
+    Known{"introducer", " enabled location port "},
+    Known{"metrics", " port "},
+};
+
+const Known* known_section(std::string_view name) {
+  for (const auto& known : known_sections) {
+    if (known.section == name) return &known;
+  }
+  for (const auto& known : own_sections) {
+    if (known.section == name) return &known;
+  }
+  return nullptr;
+}
+
+std::vector<std::string_view> words_of(std::string_view keys) {
+  std::vector<std::string_view> out;
+  while (!keys.empty()) {
+    const auto word = keys.substr(0, keys.find(' '));
+    keys.remove_prefix(std::min(keys.size(), word.size() + 1));
+    if (!word.empty()) out.push_back(word);
+  }
+  return out;
+}
+
+// How many letters have to be changed, added or left out to make one of the other.
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    auto diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const auto change = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({change, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+// "; did you mean X?", when one of the names is near.
+std::string suggestion(std::string_view wrong, const std::vector<std::string_view>& names) {
+  const auto nearest = std::ranges::min_element(
+      names, {}, [&](std::string_view name) { return distance(wrong, name); });
+  if (nearest == names.end() || wrong.size() > 100) return {};
+  if (distance(wrong, *nearest) > std::max<std::size_t>(2, nearest->size() / 3)) return {};
+  return "; did you mean \"" + std::string(*nearest) + "\"?";
+}
+
 bool free_form(std::string_view section) {
   return section == "grid_managers" || section == "grid_manager_certificates" ||
-         section.starts_with("storageserver.plugins.") ||
+         section == "mounts" || section.starts_with("storageserver.plugins.") ||
          section.starts_with("storageclient.plugins.");
 }
 
@@ -132,6 +186,7 @@ const ConfigFile::Option* ConfigFile::find(std::string_view section, std::string
 
 std::string ConfigFile::where(std::string_view section, std::string_view key) const {
   const auto* option = find(section, key);
+  if (option && !option->variable.empty()) return "$" + option->variable;
   return option ? name_ + ":" + std::to_string(option->line) : name_;
 }
 
@@ -216,18 +271,65 @@ std::vector<std::string> ConfigFile::keys(std::string_view section) const {
   return out;
 }
 
-Result<> ConfigFile::check_known() const {
-  for (const auto& [section_name, section] : sections_) {
-    if (free_form(section_name)) continue;
-    const auto known = std::ranges::find(known_sections, section_name, &Known::section);
-    if (known == known_sections.end()) {
-      return at(name_, section.line, "unknown section [" + section_name + "]");
+void ConfigFile::override_by(const std::function<const char*(const char*)>& variable) {
+  const auto look = [&](const Known& known) {
+    for (const auto key : words_of(known.keys)) {
+      std::string name = "LAFS_" + std::string(known.section) + "_" + std::string(key);
+      std::ranges::transform(name, name.begin(), [](char c) {
+        if (c >= 'a' && c <= 'z') return static_cast<char>(c - 32);
+        return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ? c : '_';
+      });
+      const char* value = variable(name.c_str());
+      if (!value) continue;
+      auto& option = sections_[std::string(known.section)].options[std::string(key)];
+      // A value in the environment is meant as it stands.
+      option.value.clear();
+      for (const char* c = value; *c; ++c) option.value += *c == '%' ? "%%" : std::string(1, *c);
+      option.line = 0;
+      option.variable = name;
     }
-    for (const auto& [key, option] : section.options) {
-      if (known->keys.find(" " + key + " ") == known->keys.npos) {
-        return at(name_, option.line, "unknown option \"" + key + "\" in [" + section_name + "]");
+  };
+  for (const auto& known : known_sections) look(known);
+  for (const auto& known : own_sections) look(known);
+}
+
+std::vector<ConfigFile::Entry> ConfigFile::entries() const {
+  std::vector<Entry> out;
+  for (const auto& [section_name, section] : sections_) {
+    const auto* known = known_section(section_name);
+    const bool any = free_form(section_name);
+    std::string wrong_section;
+    if (!known && !any) {
+      std::vector<std::string_view> names;
+      for (const auto& one : known_sections) names.push_back(one.section);
+      for (const auto& one : own_sections) names.push_back(one.section);
+      wrong_section = "unknown section [" + section_name + "]" + suggestion(section_name, names);
+      if (section.options.empty()) {
+        out.push_back(
+            {section_name, {}, {}, name_ + ":" + std::to_string(section.line), wrong_section});
       }
     }
+    for (const auto& [key, option] : section.options) {
+      Entry entry{section_name, key, option.value, where(section_name, key), wrong_section};
+      if (auto value = text(section_name, key)) {
+        entry.value = value->value_or("");
+      } else {
+        entry.complaint = value.error().context;
+      }
+      if (known && known->keys.find(" " + key + " ") == known->keys.npos) {
+        entry.complaint = "unknown option \"" + key + "\" in [" + section_name + "]" +
+                          suggestion(key, words_of(known->keys));
+      }
+      out.push_back(std::move(entry));
+    }
+  }
+  return out;
+}
+
+Result<> ConfigFile::check_known() const {
+  for (const auto& entry : entries()) {
+    if (entry.complaint.starts_with("unknown "))
+      return fail(Errc::bad_config, entry.where + ": " + entry.complaint);
   }
   return {};
 }

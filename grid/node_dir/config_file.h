@@ -7,6 +7,7 @@
 // back, so options that we do not know stay as they are. Errors name the file and the line.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -34,6 +35,20 @@ class ConfigFile {
   // The options of a section, without those of [DEFAULT].
   std::vector<std::string> keys(std::string_view section) const;
 
+  // Options given in the environment win over the file: LAFS_CLIENT_SHARES_NEEDED is [client]
+  // shares.needed. Only options that are known by name can be given this way. `variable`: what
+  // getenv() does.
+  void override_by(const std::function<const char*(const char*)>& variable);
+
+  // An option as it stands: for showing, and for looking at every one of them.
+  struct Entry {
+    std::string section, key, value;
+    std::string where;  // "file:line" or the variable's name
+    // Empty when all is well; otherwise what is wrong, with the nearest name that is known.
+    std::string complaint;
+  };
+  std::vector<Entry> entries() const;
+
   // The first section or option that Tahoe 1.20 would refuse to start with, as an error with its
   // line: usually a misspelling.
   Result<> check_known() const;
@@ -45,6 +60,7 @@ class ConfigFile {
   struct Option {
     std::string value;  // before replacing %
     unsigned line = 0;
+    std::string variable = {};  // set from the environment
   };
   using Options = std::map<std::string, Option, std::less<>>;
   struct Section {

@@ -15,8 +15,10 @@
 namespace lafs::grid {
 
 struct CheckOptions {
-  bool verify = false;     // read every share and prove every byte of it, else believe the servers
-  bool add_lease = false;  // on every server that has a share
+  bool verify = false;  // read every share and prove every byte of it, else believe the servers
+  // Repair a mutable file although versions compete: the best that can be read wins.
+  bool force = false;
+  bool add_lease = false;                        // on every server that has a share
   Duration deadline = std::chrono::seconds(15);  // for one answer
   std::shared_ptr<Throttle> throttle{};          // of what is read to verify
 };

@@ -15,6 +15,7 @@ std::string KnownServer::name() const {
 void Roster::add(KnownServer server) {
   for (auto& known : servers_) {
     if (known.id == server.id) {
+      if (known.server != server.server) replaced_.push_back(std::move(known.server));
       known = std::move(server);
       return;
     }
@@ -45,6 +46,9 @@ std::vector<const KnownServer*> Roster::permuted(const StorageIndex& si) const {
 Task<> Roster::close() {
   for (auto& known : servers_) {
     if (known.server) co_await known.server->close();
+  }
+  for (auto& old : replaced_) {
+    if (old) co_await old->close();
   }
 }
 

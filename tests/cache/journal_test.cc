@@ -83,3 +83,14 @@ TEST_CASE("what was appended is replayed, and what a checkpoint covers is not") 
   run(with_journal(disk, options(scratch), 0, expect_three));
   run(with_journal(disk, options(scratch), 3, expect_four_alone));
 }
+
+TEST_CASE("a record is sealed as docs/formats/journal.md shows it") {
+  SegmentHeader header{.generation = 1, .first = 1};
+  for (std::uint8_t i = 0; i < 16; ++i) header.salt[i] = i;
+  SegmentWriter writer(header, grid::Secret32());
+  Bytes record;
+  writer.record(7, 5, to_bytes("hello"), record);
+  CHECK(to_hex(record) ==
+        "7265633100000005000000000000000700000000000000059487fdbf87"
+        "ed4f4b1e77e781037c0b041973625d2a000000");
+}

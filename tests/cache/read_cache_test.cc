@@ -70,7 +70,7 @@ TEST_CASE("a segment and its file's segment size are there after a restart") {
     auto cache = ReadCache::open(options(scratch)).value();
     keep(*cache, 1, 0, 131073);
     keep(*cache, 1, 1, 77);
-    cache->keep_segment_size(key(1, 0).file, 131073);
+    cache->keep_file(key(9, 0).file, {131073, key(1, 0).file});
     cache->settle();
     CHECK(get(*cache, 1, 1) == content(1, 1, 77));
   }
@@ -78,8 +78,10 @@ TEST_CASE("a segment and its file's segment size are there after a restart") {
   CHECK(get(*cache, 1, 0) == content(1, 0, 131073));
   CHECK(cache->has_segment(key(1, 1)));
   CHECK_FALSE(get(*cache, 2, 0));
-  CHECK(cache->segment_size(key(1, 0).file) == 131073u);
-  CHECK_FALSE(cache->segment_size(key(2, 0).file));
+  REQUIRE(cache->file(key(9, 0).file));
+  CHECK(cache->file(key(9, 0).file)->segment_size == 131073);
+  CHECK(cache->file(key(9, 0).file)->id == key(1, 0).file);
+  CHECK_FALSE(cache->file(key(2, 0).file));
   CHECK(cache->use().hits == 1);
   CHECK(cache->use().misses == 1);
 }

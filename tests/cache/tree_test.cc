@@ -172,7 +172,24 @@ TEST_CASE("what moved out of a directory is elsewhere before the directory goes"
   w.remove(sub, sub->cap);
   CHECK(w.ready(w.a).empty());
   w.publish(w.b);
+  CHECK(w.ready(w.a).empty());
+  // First the grid's directory is emptied, so that nobody else's entry goes with it.
+  CHECK(w.ready(sub) == Names{"f"});
+  w.publish(sub);
   CHECK(w.ready(w.a) == Names{"sub"});
+  w.publish(w.a);
+  CHECK(w.tree.kept_count() == 0);
+}
+
+TEST_CASE("a tree that the grid never had leaves nothing to do when it is removed") {
+  World w;
+  auto sub = w.create(w.a, "sub", std::nullopt);
+  sub->directory = true;
+  w.tree.apply(w.tree.put(*sub, std::nullopt, false));
+  auto file = w.create(sub, "f");
+  w.remove(file, std::nullopt);
+  w.remove(sub, std::nullopt);
+  CHECK(w.pending(w.a) == 0);
 }
 
 TEST_CASE("what changes while it is published is published again") {
@@ -188,6 +205,23 @@ TEST_CASE("what changes while it is published is published again") {
   SECTION("renamed") {
     w.publish(w.a, [&] { w.rename(file, w.a, "g", std::nullopt); });
     CHECK(w.ready(w.a) == Names{"f", "g"});
+    w.publish(w.a);
+  }
+  SECTION("removed before anybody knew that it was on its way") {
+    const auto sent = *w.tree.pending(w.a->number, "f");
+    w.remove(file, std::nullopt);
+    CHECK(w.pending(w.a) == 0);
+    w.tree.apply(
+        w.tree.published(w.a->number, {{.name = "f", .sent = sent, .cap = lit("content")}}));
+    REQUIRE(w.ready(w.a) == Names{"f"});
+    CHECK(w.tree.pending(w.a->number, "f")->base == lit("content"));
+    w.publish(w.a);
+  }
+  SECTION("moved to another directory: it is there before it goes here") {
+    w.publish(w.a, [&] { w.rename(file, w.b, "g", std::nullopt); });
+    CHECK(w.ready(w.a).empty());
+    w.publish(w.b);
+    REQUIRE(w.ready(w.a) == Names{"f"});
     w.publish(w.a);
   }
   SECTION("its attributes") {

@@ -156,13 +156,13 @@ Task<Result<double>> cached_segments(asio::any_io_executor executor, Pool& pool,
                                      std::uint64_t segments) {
   Offline offline(executor, pool, folder);
   const grid::ChkCap chk{grid::Key16(), {}, 3, 10, segments * segment_bytes};
-  const auto si = grid::verifier_of(chk).storage_index;
+  const grid::StorageIndex file{grid::truncate<16>(chk.ueb_hash)};
   auto* disk = offline.cached.disk();
   if (!disk) co_return fail(Errc::io, "the cache does not open");
-  disk->keep_segment_size(si, segment_bytes);
+  disk->keep_file(file, {segment_bytes, file});
   const auto content = std::make_shared<const Bytes>(segment_bytes, 3);
   for (std::uint64_t i = 0; i < segments; ++i)
-    disk->keep_segment({si, grid::SegmentNo{i}}, content);
+    disk->keep_segment({file, grid::SegmentNo{i}}, content);
   disk->settle();
   double best = 0;
   Result<> outcome;

@@ -185,27 +185,58 @@ struct Load {
   StorageIndex bulk_index = fresh_index();
 };
 
+// Shares that go to or come from the server side by side, as the segments of a file do.
+constexpr std::uint64_t streams = 4;
+
+Task<> send_share(Load& load, ShareNo number, UploadSecret secret, const Bytes& data,
+                  Result<>& outcome) {
+  const auto size = load.options.bulk / streams;
+  for (std::uint64_t at = 0; at < size && outcome; at += piece) {
+    auto written = co_await load.server.write(load.bulk_index, number, secret, at, data);
+    if (!written) outcome = std::unexpected(std::move(written).error());
+  }
+}
+
 Task<Result<double>> upload(Load& load) {
   const auto secret = fresh_secret<32>();
-  std::set<ShareNo> numbers{ShareNo{0}};
+  std::set<ShareNo> numbers;
+  for (std::uint64_t i = 0; i < streams; ++i) numbers.insert(ShareNo{i});
   const Bytes data = random_bytes(piece);
+  TaskGroup group(co_await asio::this_coro::executor);
+  Result<> outcome;
   const auto begin = Clock::now();
-  CO_TRY(allocated, co_await load.server.allocate(load.bulk_index, numbers, load.options.bulk,
-                                                  fresh_lease(), secret));
-  if (allocated.allocated.empty()) co_return fail(Errc::no_space, "the server has no room");
-  for (std::uint64_t at = 0; at < load.options.bulk; at += piece) {
-    CO_TRY_DO(co_await load.server.write(load.bulk_index, ShareNo{0}, secret, at, data));
-  }
+  CO_TRY(allocated,
+         co_await load.server.allocate(load.bulk_index, numbers, load.options.bulk / streams,
+                                       fresh_lease(), secret));
+  if (allocated.allocated != numbers) co_return fail(Errc::no_space, "the server has no room");
+  for (auto number : numbers) group.spawn(send_share(load, number, secret, data, outcome));
+  co_await group.join();
+  if (!outcome) co_return std::unexpected(outcome.error());
   co_return static_cast<double>(load.options.bulk) / since(begin);
 }
 
-Task<Result<double>> download(Load& load) {
-  const auto begin = Clock::now();
-  for (std::uint64_t at = 0; at < load.options.bulk; at += piece) {
-    CO_TRY(bytes,
-           co_await load.server.read(ShareKind::immutable, load.bulk_index, ShareNo{0}, at, piece));
-    if (bytes.size() != piece) co_return fail(Errc::io, "a short read");
+Task<> fetch_share(Load& load, ShareNo number, Result<>& outcome) {
+  const auto size = load.options.bulk / streams;
+  for (std::uint64_t at = 0; at < size && outcome; at += piece) {
+    auto bytes =
+        co_await load.server.read(ShareKind::immutable, load.bulk_index, number, at, piece);
+    if (!bytes) {
+      outcome = std::unexpected(std::move(bytes).error());
+    } else if (bytes->size() != piece) {
+      outcome = fail(Errc::io, "a short read");
+    }
   }
+}
+
+Task<Result<double>> download(Load& load) {
+  TaskGroup group(co_await asio::this_coro::executor);
+  Result<> outcome;
+  const auto begin = Clock::now();
+  for (std::uint64_t i = 0; i < streams; ++i) {
+    group.spawn(fetch_share(load, ShareNo{i}, outcome));
+  }
+  co_await group.join();
+  if (!outcome) co_return std::unexpected(outcome.error());
   co_return static_cast<double>(load.options.bulk) / since(begin);
 }
 
@@ -331,7 +362,7 @@ Result<std::vector<Figure>> bench_storage(const StorageBenchOptions& options) {
   allow_descriptors();
   StorageBenchOptions own = options;
   own.directory /= "lafs-bench-" + std::to_string(::getpid());
-  own.bulk = std::max<std::uint64_t>(options.bulk / piece, 1) * piece;
+  own.bulk = std::max<std::uint64_t>(options.bulk / piece / streams, 1) * piece * streams;
   std::error_code error;
   std::filesystem::create_directories(own.directory, error);
   if (error) return fail(Errc::io, "making " + own.directory.string() + ": " + error.message());

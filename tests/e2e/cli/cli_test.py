@@ -73,6 +73,10 @@ class World:
             check(word in lines[0], f"{words}: nothing about {word!r} in {lines[0]!r}")
         check(done.stdout == b"", f"{words}: {done.stdout!r} on standard output")
 
+    def forget(self):
+        """Nothing of what was read or written before is on this machine any more."""
+        shutil.rmtree(os.path.join(self.node, "private", "cache"), ignore_errors=True)
+
     def start_grid(self, *more):
         self.run("grid", "start", "--servers", 5, "--dir", self.grid, *more)
 
@@ -307,10 +311,15 @@ def case_everything_reads_with_two_servers_dead_and_nothing_with_three(w):
     w.run("put", "-", "tahoe:precious", stdin=content)
     for server in (1, 3):
         os.kill(w.pid(server), signal.SIGKILL)
+    w.forget()
     check(w.run("cat", "tahoe:precious").stdout == content, "changed")
     w.complains("put", "-", stdin=os.urandom(1000), status=GRID, about="servers")
     check(not w.json("status", status=GRID)["can_upload"], "status")
     w.run("grid", "stop", "--dir", w.grid, "--server", 5)
+    # What was read before is remembered, and said to be.
+    done = w.run("ls", "tahoe:")
+    check(b"precious" in done.stdout and b"not refreshed" in done.stderr, done.stderr)
+    w.forget()
     cap = json.loads(w.run("ls", "--json", "--caps", "tahoe:", status=GRID).stdout or "[]")
     check(cap == [], "listed from two servers")
     w.run("grid", "start", "--dir", w.grid)
@@ -331,6 +340,7 @@ def case_a_damaged_share_is_never_returned(w):
                 write(f"{folder}/{name}", bytes(data))
                 damaged += 1
     check(damaged == 2, "no shares found on disk")
+    w.forget()
     check(w.run("cat", cap).stdout == content, "changed")
 
 

@@ -259,6 +259,7 @@ def case_damaged_shares_are_never_returned(grid):
     payload = random.Random(10).randbytes(700_000)
     with open(os.path.join(grid.drive, "precious"), "wb") as f:
         f.write(payload)
+    grid.command("flush")  # before that it has no cap
     cap = os.getxattr(os.path.join(grid.drive, "precious"), "user.lafs.cap").decode()
     verify = os.getxattr(os.path.join(grid.drive, "precious"), "user.lafs.verifycap").decode()
     index = verify.split(":")[2]

@@ -18,7 +18,7 @@ from ftp_server import Line, Server
 # The client's lines; "DATA" ones open a data connection first and send or read something.
 TALK = [
     "NOOP", "SYST", "FEAT", "HELP", "PWD", "TYPE I", "TYPE A", "TYPE X", "TYPE E", "MODE S", "MODE B",
-    "STRU F", "STRU R", "MKD d", "MKD d", "CWD d", "CWD d", "CDUP", "CDUP", "XPWD", "XCWD d", "XCUP",
+    "STRU F", "STRU R", "MKD d", "MKD d", "CWD d", "CWD d", "CDUP", "XPWD", "XCWD d", "XCUP",
     "TYPE I", "PASV", "EPSV", "EPSV 9", "RETR none", "SIZE none", "MDTM none", "RNTO x",
     "RNFR none", "DELE none", "RMD none", "CWD none", "REST 0", "REST x", "ALLO 100", "ABOR",
     "DATA STOR f", "SIZE f", "MDTM f", "DATA RETR f", "DATA LIST", "DATA NLST", "DATA APPE f",

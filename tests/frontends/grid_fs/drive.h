@@ -22,6 +22,9 @@ struct Setting {
   GridFs::Options fs = {.close = GridFs::Durability::grid, .fsync = GridFs::Durability::grid};
   std::string directory = {};  // of the write path; empty: one of its own, removed at the end
   cache::DiskFault fault = {};
+  std::optional<cache::Disk::BootId> boot = {};
+  Duration quiet = std::chrono::milliseconds(2);  // before something is brought to the grid
+  Duration directory_ttl = {};                    // others' changes are seen at once
   cache::DiskBudget::Options budget = {.min_free = 0};
 };
 
@@ -31,9 +34,9 @@ class Drive {
   Drive(asio::any_io_executor executor, grid::fake::FakeGrid& servers, Pool& pool, grid::Cap root,
         Setting setting = {})
       : client_(executor, servers.roster(), pool, client_options()),
-        cached_(executor, client_, cache_options()),
+        cached_(executor, client_, cache_options(setting.directory_ttl)),
         scratch_(setting.directory.empty() ? scratch() : ""),
-        disk_(setting.fault) {
+        disk_(setting.fault, setting.boot) {
     auto opened = cache::WriteBack::open(
         executor, cached_, disk_,
         write_back_options(setting.directory.empty() ? scratch_ : setting.directory, setting));
@@ -61,6 +64,7 @@ class Drive {
   }
 
   GridFs& fs() { return *fs_; }
+  cache::Disk& disk() { return disk_; }
   cache::WriteBack& write_back() { return *write_back_; }
   cache::CachedClient& cached() { return cached_; }
   grid::Client& client() { return client_; }
@@ -129,6 +133,12 @@ class Drive {
     const auto limit = Clock::now() + std::chrono::seconds(20);
     co_return co_await write_back_->flush(0, limit, cache::WriteBack::OnError::keep_trying);
   }
+  // As if it had ended: nothing more is brought to the grid.
+  Task<> abandon() {
+    auto ignored = co_await write_back_->close();
+    co_await cached_.close();
+    co_await client_.close();
+  }
   Task<Result<>> close() {
     auto done = co_await fs_->close();
     auto kept = co_await write_back_->close();
@@ -140,9 +150,8 @@ class Drive {
 
  private:
   static grid::Secret32 Secret() { return {}; }
-  static cache::CachedClient::Options cache_options() {
-    // Others' changes are seen at once: the tests do not wait for a TTL.
-    return {.segment_bytes = 1 << 20, .directory_ttl = {}, .mutable_ttl = {}};
+  static cache::CachedClient::Options cache_options(Duration directory_ttl) {
+    return {.segment_bytes = 1 << 20, .directory_ttl = directory_ttl, .mutable_ttl = {}};
   }
   static std::string scratch() {
     auto name = (std::filesystem::temp_directory_path() / "lafs-drive-XXXXXX").string();
@@ -154,8 +163,8 @@ class Drive {
     cache::WriteBack::Options out;
     out.directory = std::move(directory);
     out.host = "here";
-    out.limits.quiet = std::chrono::milliseconds(2);
-    out.limits.latest = std::chrono::milliseconds(20);
+    out.limits.quiet = setting.quiet;
+    out.limits.latest = setting.quiet * 10;
     out.limits.first_retry = std::chrono::milliseconds(10);
     out.limits.last_retry = std::chrono::milliseconds(20);
     out.budget = setting.budget;

@@ -125,21 +125,41 @@ TEST_CASE("a share that could not be reached is tried again after a while") {
   SegmentFetch fetch(3);
   CHECK(start_all(chooser, fetch, start, true).size() == 2);
   SegmentFetch later(3);
-  CHECK(start_all(chooser, later, start + 5s).size() == 2);
-  CHECK(start_all(chooser, later, start + 5s, true) == std::vector{id(0, 0)});
+  CHECK(start_all(chooser, later, start + 4s).size() == 2);
+  CHECK(start_all(chooser, later, start + 5s) == std::vector{id(0, 0)});
+  // Each further failure doubles the time.
+  chooser.failed(id(0, 0), {Errc::timed_out, ""}, start + 5s);
+  SegmentFetch again(3);
+  CHECK(start_all(chooser, again, start + 14s).size() == 2);
+  CHECK(start_all(chooser, again, start + 15s) == std::vector{id(0, 0)});
   chooser.answered(id(0, 0), 1ms);
   SegmentFetch healthy(3);
   CHECK(start_all(chooser, healthy, start).size() == 3);
+}
+
+TEST_CASE("a server that fails is left alone with all its shares") {
+  ShareChooser chooser(6);
+  for (std::uint64_t i = 0; i < 6; ++i) chooser.found(id(i % 3, i), 1ms);
+  chooser.failed(id(0, 0), {Errc::unreachable, ""}, start);
+  SegmentFetch fetch(5);
+  for (auto asked : start_all(chooser, fetch, start)) CHECK(asked.server != 0);
+  CHECK(start_all(chooser, fetch, start + 5s).size() == 1);
+  // A share that the server does not have (any more) says nothing about its others.
+  ShareChooser other(6);
+  for (std::uint64_t i = 0; i < 6; ++i) other.found(id(i % 3, i), 1ms);
+  other.failed(id(0, 0), {Errc::not_found, ""}, start);
+  SegmentFetch five(5);
+  CHECK(start_all(other, five, start).size() == 5);
 }
 
 TEST_CASE("patience follows the answers within bounds") {
   auto chooser = with_shares(3);
   CHECK(chooser.patience() == 1s);
   for (int i = 0; i < 40; ++i) chooser.answered(id(0, 0), 1ms);
-  CHECK(chooser.patience() == 200ms);
-  for (int i = 0; i < 40; ++i) chooser.answered(id(0, 0), 800ms);
-  CHECK(chooser.patience() == 2400ms);
-  for (int i = 0; i < 40; ++i) chooser.answered(id(0, 0), 1h);
+  CHECK(chooser.patience() == 300ms);
+  for (int i = 0; i < 64; ++i) chooser.answered(id(0, 0), 800ms);
+  CHECK(chooser.patience() == 1600ms);
+  for (int i = 0; i < 64; ++i) chooser.answered(id(0, 0), 1h);
   CHECK(chooser.patience() == 5s);
 }
 

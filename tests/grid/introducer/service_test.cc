@@ -150,6 +150,7 @@ TEST_CASE("an introducer of another key, or none, or a wrong name is an error th
     CHECK(wrong.error().message().find("unknown TubID") != std::string::npos);
     auto right = co_await Connection::connect(executor, own, furl_for(theirs, *port), limit);
     REQUIRE(right);
+    (*right)->start();
     auto missing = co_await (*right)->find("another name", limit);
     REQUIRE_FALSE(missing);
     CHECK(missing.error().message().find("KeyError") != std::string::npos);

@@ -101,7 +101,7 @@ TEST_CASE("a modification that fails at any step leaves the old or the new conte
       REQUIRE(done);
       CHECK(read(grid, cap) == "old+new");
     }
-    CHECK(steps >= 10);
+    CHECK(steps >= 8);
   }
 }
 

@@ -130,7 +130,7 @@ TEST_CASE("answers tell a collision from a server that fails") {
     for (std::size_t i = 1; i < 4; ++i) plan.answered(writes[i], written());
     plan.answered(writes[0], reply());
     const auto out = plan.outcome();
-    return out ? std::string("done " + std::to_string(plan.written()))
+    return out ? std::string("done " + std::to_string(plan.written().size()))
                : std::string(name_of(out.error().code));
   };
   const auto beside = [](Bytes other) {

@@ -219,3 +219,33 @@ TEST_CASE("a servers.yaml names the servers that Tahoe can use") {
   CHECK(usable == file->servers.size());
   CHECK(file->skipped.size() == group(yaml, "servers").size() - usable);
 }
+
+TEST_CASE("introducers are read from both places as Tahoe does") {
+  const auto discovery = load_vectors("discovery.json");
+  for (const auto& c : group(discovery, "introducers_yaml")) {
+    const auto yaml = has(c, "introducers_yaml")
+                          ? std::optional<std::string>(text(c, "introducers_yaml"))
+                          : std::nullopt;
+    INFO(yaml.value_or("no file"));
+    const auto config = ConfigFile::parse(text(c, "tahoe_cfg"), "tahoe.cfg");
+    REQUIRE(config);
+    const auto furl = config->text("client", "introducer.furl");
+    REQUIRE(furl);
+    const auto read = grid::parse_introducers(yaml, "introducers.yaml", *furl);
+    REQUIRE(read.has_value() == !has(c, "error"));
+    if (!read) continue;
+    const auto& expected = at(c, "introducers").as_object();
+    REQUIRE(read->size() == expected.size());
+    for (const auto& one : *read) {
+      const auto found = expected.find(one.petname);
+      REQUIRE(found != expected.end());
+      CHECK(one.furl == text(found->value(), "furl"));
+      CHECK("private/introducer_" + one.petname + "_cache.yaml" ==
+            text(found->value(), "cache_file"));
+    }
+    const auto again =
+        grid::parse_introducers(grid::format_introducers(*read), "again", std::nullopt);
+    REQUIRE(again);
+    CHECK(*again == *read);
+  }
+}

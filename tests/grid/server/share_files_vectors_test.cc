@@ -150,7 +150,7 @@ TEST_CASE("vectors: the leases of Tahoe's share files run out one by one, then t
     write_file(path, b64(f, "file_b64"));
     const auto data = b64(at(f, "parsed"), "data_b64");
     std::vector<std::int64_t> ends;
-    for (const auto& lease : group(at(f, "parsed"), "leases")) {
+    for (const auto& lease : at(at(f, "parsed"), "leases").as_array()) {
       ends.push_back(static_cast<std::int64_t>(number(lease, "expiration")));
     }
     if (ends.empty()) {

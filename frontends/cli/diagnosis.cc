@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "frontends/cli/diagnosis.h"
+
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <sys/timex.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "frontends/cli/output.h"
+#include "grid/storage_node.h"
+
+namespace lafs::cli {
+
+namespace {
+
+namespace stdfs = std::filesystem;
+using namespace std::chrono_literals;
+using Verdict = Finding::Verdict;
+
+constexpr std::uint64_t little_room = 1u << 30;
+constexpr auto slow_server = 1s;
+
+bool in_path(const char* program) {
+  const char* path = std::getenv("PATH");
+  std::string_view rest = path ? path : "/usr/bin:/bin";
+  while (!rest.empty()) {
+    const auto folder = rest.substr(0, rest.find(':'));
+    rest.remove_prefix(std::min(rest.size(), folder.size() + 1));
+    if (::access((std::string(folder) + "/" + program).c_str(), X_OK) == 0) return true;
+  }
+  return false;
+}
+
+Finding examine_fuse() {
+  if (::access("/dev/fuse", F_OK) != 0) {
+    return {
+        Verdict::warning, "FUSE", "there is no /dev/fuse",
+        "mounting is not possible here: load the module fuse (modprobe fuse), or use lafs serve "
+        "sftp; in a container, pass the device in"};
+  }
+  if (::access("/dev/fuse", R_OK | W_OK) != 0) {
+    return {Verdict::problem, "FUSE", "/dev/fuse may not be opened by this user",
+            "mount as root, or ask for rights on /dev/fuse"};
+  }
+  if (::geteuid() != 0 && !in_path("fusermount3")) {
+    return {Verdict::problem, "FUSE", "there is no fusermount3",
+            "install it (package fuse3): users other than root mount through it"};
+  }
+  return {Verdict::good, "FUSE", "/dev/fuse can be used", {}};
+}
+
+Finding examine_clock() {
+  const auto now = std::chrono::system_clock::now();
+  constexpr auto sane = std::chrono::sys_days(std::chrono::year(2025) / 1 / 1);
+  if (now < sane) {
+    return {Verdict::problem, "clock", "the clock is before 2025",
+            "set it: leases, times of files and conflict names rest on it"};
+  }
+  timex state{};
+  if (::adjtimex(&state) == TIME_ERROR || (state.status & STA_UNSYNC)) {
+    return {Verdict::warning, "clock", "nobody keeps the clock right",
+            "start a time service (e.g. systemd-timesyncd): leases and times of files rest on it"};
+  }
+  return {Verdict::good, "clock", "kept right by a time service", {}};
+}
+
+Finding examine_limits() {
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  if (files.rlim_max < 4096) {
+    return {Verdict::warning, "open files", "at most " + std::to_string(files.rlim_max),
+            "raise the limit (ulimit -n, or LimitNOFILE= in the unit) to 4096 or more"};
+  }
+  return {Verdict::good, "open files", "up to " + std::to_string(files.rlim_max), {}};
+}
+
+struct Asked {
+  Result<grid::storage::ServerVersion> version = fail(Errc::unreachable);
+  Duration latency{};
+};
+
+Task<> ask(std::shared_ptr<grid::storage::Server> server, std::string name, Asked& out) {
+  const auto begin = Clock::now();
+  out.version = co_await within(8s, std::move(name), server->version());
+  out.latency = Clock::now() - begin;
+}
+
+std::string advice_for(Errc code) {
+  switch (code) {
+    case Errc::wrong_certificate:
+      return "somebody else answers at its address, or it has a new key: ask its operator";
+    case Errc::unauthorized:
+      return "its address is out of date: get a new servers.yaml, or wait for its announcement";
+    case Errc::timed_out:
+      return "it is overloaded, or a firewall swallows what we send";
+    case Errc::protocol:
+      return "something that is no storage server answers at its address";
+    default:
+      return "it is down, or its address cannot be reached from here";
+  }
+}
+
+Finding judge(const grid::storage::KnownServer& known, const Asked& asked) {
+  const auto subject = "server " + printable(known.name());
+  if (!asked.version) {
+    return {Verdict::warning, subject, printable(asked.version.error().message()),
+            advice_for(asked.version.error().code)};
+  }
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(asked.latency).count();
+  const auto seen = "answers in " + std::to_string(ms) + " ms, " +
+                    human_size(asked.version->available_space) + " free";
+  if (!known.takes_new_files(std::chrono::system_clock::now())) {
+    return {Verdict::warning, subject, seen + "; no grid manager vouches for it",
+            "ask the grid manager for a new certificate; until then it gets no new files"};
+  }
+  if (asked.version->available_space == 0)
+    return {Verdict::warning, subject, seen, "it is full or read-only: it gets no new files"};
+  if (asked.latency > slow_server)
+    return {Verdict::warning, subject, seen, "it is slow; reading goes to others where it can"};
+  return {Verdict::good, subject, seen, {}};
+}
+
+}  // namespace
+
+std::string without_secrets(const std::string& value) {
+  if (value.find("pb://") == value.npos) return value;
+  const auto slash = value.rfind('/');
+  return value.substr(0, slash + 1) + "...";
+}
+
+std::vector<std::string> complaints_about(const grid::NodeDir& node) {
+  std::vector<std::string> out;
+  for (const auto& entry : node.config().entries()) {
+    if (entry.complaint.empty()) continue;
+    const bool placed = entry.complaint.starts_with(entry.where);
+    out.push_back(placed ? entry.complaint : entry.where + ": " + entry.complaint);
+  }
+  const auto look = [&](const auto& result) {
+    if (!result) out.push_back(result.error().message());
+  };
+  look(node.introducers());
+  look(node.grid_managers());
+  look(node.aliases());
+  auto servers = node.servers();
+  look(servers);
+  if (servers) out.insert(out.end(), servers->skipped.begin(), servers->skipped.end());
+  if (node.storage().enabled) look(grid::configured_places(node));
+  std::error_code error;
+  const auto rights = stdfs::status(node.path() / "private", error).permissions();
+  constexpr auto of_others = stdfs::perms::group_all | stdfs::perms::others_all;
+  if (!error && (rights & of_others) != stdfs::perms::none) {
+    out.push_back((node.path() / "private").string() +
+                  ": others may read the keys in it; chmod 700 it");
+  }
+  return out;
+}
+
+std::vector<Finding> examine_machine() {
+  return {examine_fuse(), examine_clock(), examine_limits()};
+}
+
+std::vector<Finding> examine_node(const grid::NodeDir& node) {
+  std::vector<Finding> out;
+  for (auto& complaint : complaints_about(node))
+    out.push_back({Verdict::problem, "node directory", printable(complaint), "correct that line"});
+  if (out.empty()) {
+    out.push_back({Verdict::good, "node directory", node.path().string() + " is in order", {}});
+  }
+  struct statvfs disk{};
+  if (::statvfs(node.path().c_str(), &disk) == 0) {
+    const auto room = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
+    const bool little = room < little_room;
+    out.push_back({little ? Verdict::warning : Verdict::good, "disk",
+                   human_size(room) + " free where the cache is",
+                   little ? "make room: what is written waits there until it is on the grid" : ""});
+  }
+  if (::access(node.path().c_str(), W_OK) != 0) {
+    out.push_back({Verdict::problem, "node directory", "cannot be written by this user",
+                   "run lafs as its owner"});
+  }
+  return out;
+}
+
+Task<std::vector<Finding>> examine_grid(Session& session) {
+  std::vector<Finding> out;
+  const auto& servers = session.roster().all();
+  std::vector<Asked> asked(servers.size());
+  TaskGroup asking(session.io().executor);
+  for (std::size_t i = 0; i < servers.size(); ++i)
+    asking.spawn(ask(servers[i].server, servers[i].name(), asked[i]));
+  co_await asking.join();
+  std::size_t up = 0, taking = 0;
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    out.push_back(judge(servers[i], asked[i]));
+    up += asked[i].version.has_value();
+    taking += asked[i].version && asked[i].version->available_space > 0;
+  }
+  for (const auto& one : session.membership().introducers()) {
+    Finding finding;
+    finding.subject = "introducer " + printable(one.petname);
+    finding.what = one.connected ? "connected, " + std::to_string(one.heard) + " announcements"
+                                 : printable(one.why);
+    if (!one.connected && one.why.find("remembered") == std::string::npos) {
+      finding.verdict = Verdict::warning;
+      finding.advice = "what it said before is remembered; new servers are not heard of";
+    }
+    out.push_back(std::move(finding));
+  }
+  const auto& shares = session.node().shares();
+  Finding sum;
+  sum.subject = "grid";
+  sum.what = std::to_string(up) + " of " + std::to_string(servers.size()) + " servers answer, " +
+             std::to_string(taking) + " take new files";
+  if (up < shares.needed) {
+    sum.verdict = Verdict::problem;
+    sum.advice = "reading needs " + std::to_string(shares.needed) + " servers";
+  } else if (taking < shares.happy) {
+    sum.verdict = Verdict::problem;
+    sum.advice = "an upload needs " + std::to_string(shares.happy) +
+                 " servers with room; find more, or lower shares.happy";
+  }
+  out.push_back(std::move(sum));
+  co_return out;
+}
+
+}  // namespace lafs::cli

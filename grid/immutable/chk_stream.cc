@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "grid/immutable/chk_stream.h"
+
+#include "grid/immutable/chk_reader.h"
+#include "grid/immutable/on_pool.h"
+
+namespace lafs::grid {
+
+namespace {
+constexpr std::uint64_t least_ahead = std::uint64_t{4} << 20;
+constexpr std::uint64_t most_ahead = std::uint64_t{48} << 20;
+}  // namespace
+
+ChkStream::ChkStream(asio::any_io_executor executor, std::shared_ptr<ImmutableFile> file,
+                     const Key16& key, Pool& pool, std::uint64_t offset, std::uint64_t length)
+    : file_(std::move(file)),
+      key_(key),
+      pool_(pool),
+      at_(std::min(offset, file_->cap().size)),
+      end_(at_ + std::min(length, file_->cap().size - at_)),
+      window_(least_ahead, most_ahead),
+      landed_(executor),
+      tasks_(executor) {}
+
+Task<> ChkStream::close() {
+  tasks_.cancel();
+  co_await tasks_.join();
+}
+
+void ChkStream::fill(const Geometry& g) {
+  const auto last = g.segment_at(end_ - 1).value;
+  ahead_ = std::max(ahead_, g.segment_at(at_).value);
+  while (ahead_ <= last &&
+         (flights_.empty() || (flights_.size() + 1) * g.segment_size <= window_.bytes())) {
+    flights_.push_back(std::make_shared<Flight>(SegmentNo{ahead_++}));
+    tasks_.spawn(fly(flights_.back(), g));
+  }
+}
+
+Task<> ChkStream::fly(std::shared_ptr<Flight> flight, Geometry g) {
+  const auto ticket = window_.started(Clock::now());
+  auto segment = co_await file_->segment(flight->number);
+  if (!segment) {
+    flight->plaintext = std::unexpected(std::move(segment).error());
+  } else {
+    window_.acknowledged(ticket, (*segment)->size(), Clock::now());
+    const auto begin = g.segment_offset(flight->number);
+    const auto from = std::max(at_, begin);
+    const auto to = std::min(end_, begin + (*segment)->size());
+    Bytes plaintext;
+    co_await on_pool(pool_, (to - from) / 4, [&] {
+      plaintext.assign((*segment)->begin() + static_cast<std::ptrdiff_t>(from - begin),
+                       (*segment)->begin() + static_cast<std::ptrdiff_t>(to - begin));
+      decrypt_at(key_, from, plaintext);
+    });
+    flight->plaintext = std::move(plaintext);
+  }
+  landed_.notify();
+}
+
+Task<Result<Bytes>> ChkStream::next() {
+  if (at_ >= end_) co_return Bytes();
+  CO_TRY(g, co_await file_->geometry(at_));
+  fill(g);
+  const auto flight = flights_.front();
+  bool stop = co_await stop_requested();
+  while (!flight->plaintext && !stop) {
+    co_await landed_.wait();
+    stop = co_await stop_requested();
+  }
+  if (!flight->plaintext) co_return fail(Errc::cancelled, "reading a file");
+  flights_.pop_front();
+  if (!*flight->plaintext) co_return std::unexpected(std::move(*flight->plaintext).error());
+  at_ += (*flight->plaintext)->size();
+  // The next ones go on their way before the reader has done what it does with this one.
+  if (at_ < end_) fill(g);
+  co_return std::move(**flight->plaintext);
+}
+
+}  // namespace lafs::grid

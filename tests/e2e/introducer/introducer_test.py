@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A grid that is known from introducers alone: joined, lost, found again, and started without them.
+
+usage: introducer_test.py LAFS
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+OK, CONFIG = 0, 5
+
+
+class Failed(Exception):
+    pass
+
+
+def check(condition, message):
+    if not condition:
+        raise Failed(message)
+
+
+def wait_until(what, condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        check(time.monotonic() < end, f"never: {what}")
+        time.sleep(0.05)
+
+
+class World:
+    def __init__(self, lafs, work):
+        self.lafs, self.work = lafs, work
+        self.grid = os.path.join(work, "grid")
+        self.processes = []
+
+    def run(self, *words, node=None, status=OK, timeout=90):
+        env = dict(os.environ, LAFS_NODE=os.path.join(self.work, node or "node"), NO_COLOR="1")
+        done = subprocess.run([self.lafs, *map(str, words)], capture_output=True, env=env,
+                              timeout=timeout, stdin=subprocess.DEVNULL)
+        check(done.returncode == status,
+              f"lafs {words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def furl(self):
+        with open(os.path.join(self.grid, "introducer", "private", "introducer.furl")) as f:
+            return f.read().strip()
+
+    def introducer_pid(self):
+        with open(os.path.join(self.grid, "introducer", "lafs.pid")) as f:
+            return int(f.read())
+
+    def kill_introducer(self):
+        pid = self.introducer_pid()
+        os.kill(pid, signal.SIGKILL)
+        lock = os.path.join(self.grid, "introducer", "lafs.pid")
+        subprocess.run(["flock", "-w", "20", lock, "true"], check=True)
+
+    def known(self, node):
+        """Servers that a node remembers of its introducer."""
+        cache = os.path.join(self.work, node, "private", "introducer_introducer_cache.yaml")
+        if not os.path.exists(cache):
+            return 0
+        with open(cache) as f:
+            return sum(line.startswith("- ") for line in f)
+
+
+def joined_by_introducer_alone(w):
+    w.run("grid", "start", "--servers", 4, "--dir", w.grid)
+    status = json.loads(w.run("grid", "status", "--dir", w.grid, "--json").stdout)
+    check(status["introducer"]["state"] == "up", status)
+    w.run("create-node", "--introducer", w.furl(), "--shares", "2,3,4")
+    check(not os.path.exists(os.path.join(w.work, "node", "private", "servers.yaml")), "servers.yaml")
+    with open(os.path.join(w.work, "hello"), "w") as f:
+        f.write("hello " * 1000)
+    w.run("put", os.path.join(w.work, "hello"), "tahoe:hello")
+    check(w.run("cat", "tahoe:hello").stdout == b"hello " * 1000, "content")
+    wait_until("all four are known",
+               lambda: len(json.loads(w.run("status", "--json").stdout)["servers"]) == 4)
+
+
+def started_without_it_from_memory(w):
+    wait_until("all four remembered", lambda: w.known("node") == 4)
+    w.kill_introducer()
+    check(w.run("cat", "tahoe:hello").stdout == b"hello " * 1000, "content from memory")
+    # A node that has never heard of a server says who was asked and what came of it.
+    done = w.run("create-node", "--introducer", w.furl(), "--shares", "2,3,4", node="fresh", status=4)
+    check(b"introducer" in done.stderr and b"refused" in done.stderr.lower(), done.stderr)
+
+
+def told_again_after_its_return(w):
+    state = os.path.join(w.grid, "introducer", "private", "announcements.yaml")
+    check(os.path.exists(state), "the introducer kept nothing")
+    os.unlink(state)  # all that it knows now comes from the servers again
+    w.run("grid", "start", "--dir", w.grid)
+    wait_until("the servers come back", lambda: os.path.exists(state) and
+               sum(1 for line in open(state) if line.startswith("- ")) == 4, 60)
+    w.run("create-node", "--introducer", w.furl(), "--shares", "2,3,4", node="late")
+    w.run("ls", "tahoe:", node="late")
+
+
+def bad_addresses_are_named(w):
+    done = w.run("create-node", "--introducer", "pb://nonsense", node="bad", status=CONFIG)
+    check(b"pb://" in done.stderr or b"FURL" in done.stderr or b"address" in done.stderr, done.stderr)
+    other = w.furl().split("@")
+    wrong = "pb://" + "a" * 32 + "@" + other[1]
+    done = w.run("create-node", "--introducer", wrong, node="wrong", status=4)
+    check(b"TubID" in done.stderr or b"refused" in done.stderr, done.stderr)
+
+
+def main():
+    lafs = os.path.abspath(sys.argv[1])
+    work = tempfile.mkdtemp(prefix="lafs-introducer-")
+    w = World(lafs, work)
+    failed = 0
+    try:
+        for case in (joined_by_introducer_alone, started_without_it_from_memory,
+                     told_again_after_its_return, bad_addresses_are_named):
+            begin = time.monotonic()
+            try:
+                case(w)
+                print(f"ok      {case.__name__} ({time.monotonic() - begin:.1f} s)", flush=True)
+            except (Failed, OSError, subprocess.SubprocessError, ValueError) as e:
+                failed += 1
+                print(f"FAILED  {case.__name__}: {e}", flush=True)
+    finally:
+        subprocess.run([lafs, "grid", "stop", "--dir", w.grid], capture_output=True)
+        shutil.rmtree(work, ignore_errors=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
