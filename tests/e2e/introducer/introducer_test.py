@@ -112,6 +112,30 @@ def bad_addresses_are_named(w):
     check(b"TubID" in done.stderr or b"refused" in done.stderr, done.stderr)
 
 
+def options_are_checked_shown_and_taken_over(w):
+    node = os.path.join(w.work, "node")
+    check(w.run("config", "check").stdout.endswith(b"nothing to complain about\n"), "a fresh node")
+    with open(os.path.join(node, "tahoe.cfg"), "a") as f:
+        f.write("\n[client]\nshares.hapy = 3\n[stroage]\nenabled = false\n")
+    lines = w.run("config", "check", status=CONFIG).stdout.decode()
+    check('did you mean "shares.happy"?' in lines and 'did you mean "storage"?' in lines, lines)
+    check("tahoe.cfg:" in lines, "no line numbers")
+    # The environment wins, and is said to be where a value is from; secrets are left out.
+    os.environ["LAFS_CLIENT_SHARES_TOTAL"] = "5"
+    try:
+        shown = json.loads(w.run("config", "show", "--json").stdout)
+    finally:
+        del os.environ["LAFS_CLIENT_SHARES_TOTAL"]
+    check(shown["shares"] == "2,3,5", shown["shares"])
+    check(shown["options"]["client"]["shares.total"]["where"] == "$LAFS_CLIENT_SHARES_TOTAL", shown)
+    table = w.run("config", "show").stdout.decode()
+    check(w.furl().rsplit("/", 1)[1] not in table and "introducer" in table, "a secret is shown")
+    # A copy knows the same grid and the same files; a node that is there is left alone.
+    w.run("node", "import", node, node="copy")
+    check(w.run("cat", "tahoe:hello", node="copy").stdout == b"hello " * 1000, "through the copy")
+    w.run("node", "import", node, node="copy", status=1)
+
+
 def main():
     lafs = os.path.abspath(sys.argv[1])
     work = tempfile.mkdtemp(prefix="lafs-introducer-")
@@ -119,7 +143,8 @@ def main():
     failed = 0
     try:
         for case in (joined_by_introducer_alone, started_without_it_from_memory,
-                     told_again_after_its_return, bad_addresses_are_named):
+                     told_again_after_its_return, bad_addresses_are_named,
+                     options_are_checked_shown_and_taken_over):
             begin = time.monotonic()
             try:
                 case(w)
