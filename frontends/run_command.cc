@@ -104,9 +104,10 @@ Result<Plan> plan_for(const grid::NodeDir& node) {
 
 // ------------------------------------------------------------------------ the parts
 
-Task<Result<>> serve_mount(Daemon& daemon, MountRequest request, Stop& stop) {
+Task<Result<>> serve_mount(Daemon& daemon, MountRequest request, Stop& stop, bool& serving) {
   CO_TRY(at, co_await daemon.mounts().start(std::move(request)));
   log::info("mounted at " + at);
+  serving = true;
   // Ends with an unmounting by hand as well: then it is mounted again only when asked for.
   auto waiting = [](Mounts& mounts, std::string where) -> Task<> {
     auto ended = co_await mounts.ended(std::move(where));
@@ -147,34 +148,37 @@ class SharedLogin {
   std::unique_ptr<fs::Login> login_;
 };
 
-Task<Result<>> serve_sftp(Drive& drive, SharedLogin& shared, Stop& stop) {
+Task<Result<>> serve_sftp(Drive& drive, SharedLogin& shared, Stop& stop, bool& serving) {
   CO_TRY(login, shared.get());
   CO_TRY(settings, SftpSettings::read(drive.session().node()));
   CO_TRY(service, co_await SftpService::start(drive, *login, std::move(settings)));
   for (const auto& address : service->addresses()) log::info("serving SFTP on " + address);
+  serving = true;
   co_await stop.wait();
   co_await service->stop(clients_may_finish);
   co_return Result<>{};
 }
 
-Task<Result<>> serve_ftp(Drive& drive, SharedLogin& shared, Stop& stop) {
+Task<Result<>> serve_ftp(Drive& drive, SharedLogin& shared, Stop& stop, bool& serving) {
   CO_TRY(login, shared.get());
   CO_TRY(settings, ftp_settings({}, drive.session().node()));
   CO_TRY(server, co_await FtpServer::start(drive, std::move(settings), login));
   log::info(server->listeners());
+  serving = true;
   co_await stop.wait();
   co_await server->close();
   co_return Result<>{};
 }
 
 Task<Result<>> serve_storage(Io io, const grid::NodeDir& node, metrics::Registry& figures,
-                             Stop& stop) {
+                             Stop& stop, bool& serving) {
   CO_TRY(lock, cli::take_server_lock(node.path()));
   CO_TRY(who, grid::StorageNode::prepare(node, std::nullopt));
   CO_TRY(service, co_await grid::StorageService::start(io.executor, io.pool, node, who, figures));
   auto announcer = grid::StorageAnnouncer::start(io.executor, node, who);
   if (announcer) {
     log::info("storage server " + who.announcement.id);
+    serving = true;
     co_await stop.wait();
     co_await (*announcer)->close();
     co_await service->drain(clients_may_finish);
@@ -184,7 +188,7 @@ Task<Result<>> serve_storage(Io io, const grid::NodeDir& node, metrics::Registry
   co_return Result<>{};
 }
 
-Task<Result<>> serve_introducer(Io io, const grid::NodeDir& node, Stop& stop) {
+Task<Result<>> serve_introducer(Io io, const grid::NodeDir& node, Stop& stop, bool& serving) {
   // Beside a storage server it needs a port of its own.
   CO_TRY(port, node.config().text("introducer", "port"));
   std::optional<grid::Endpoint> at;
@@ -194,6 +198,7 @@ Task<Result<>> serve_introducer(Io io, const grid::NodeDir& node, Stop& stop) {
   }
   CO_TRY(introducer, grid::IntroducerNode::start(io.executor, node, at));
   log::info("introducer; its address is in " + node.private_path("introducer.furl").string());
+  serving = true;
   co_await stop.wait();
   co_await introducer->close();
   co_return Result<>{};
@@ -213,7 +218,7 @@ void watch(metrics::Registry& figures, const Supervisor& supervisor, Drive* driv
     figures.ask("lafs_part_up", "Whether a part of the daemon serves.", {{"part", state.name}},
                 [&supervisor, name = state.name] {
                   for (const auto& now : supervisor.states()) {
-                    if (now.name == name) return now.running ? 1.0 : 0.0;
+                    if (now.name == name) return now.serving ? 1.0 : 0.0;
                   }
                   return 0.0;
                 });
@@ -239,16 +244,23 @@ Task<Result<Exit>> serve_all(Io io, const grid::NodeDir& node, const Plan& plan,
   Stop stop(io.executor);
   TaskGroup watchdog(io.executor);
   for (const auto& request : plan.mounts) {
-    supervisor.add("mount " + request.mountpoint,
-                   [daemon, request](Stop& until) { return serve_mount(*daemon, request, until); });
+    supervisor.add("mount " + request.mountpoint, [daemon, request](Stop& until, bool& up) {
+      return serve_mount(*daemon, request, until, up);
+    });
   }
   if (plan.sftp)
-    supervisor.add("sftp", [&](Stop& until) { return serve_sftp(*drive, login, until); });
-  if (plan.ftp) supervisor.add("ftp", [&](Stop& until) { return serve_ftp(*drive, login, until); });
+    supervisor.add("sftp",
+                   [&](Stop& until, bool& up) { return serve_sftp(*drive, login, until, up); });
+  if (plan.ftp)
+    supervisor.add("ftp",
+                   [&](Stop& until, bool& up) { return serve_ftp(*drive, login, until, up); });
   if (plan.storage)
-    supervisor.add("storage", [&](Stop& until) { return serve_storage(io, node, figures, until); });
+    supervisor.add("storage", [&](Stop& until, bool& up) {
+      return serve_storage(io, node, figures, until, up);
+    });
   if (plan.introducer)
-    supervisor.add("introducer", [&](Stop& until) { return serve_introducer(io, node, until); });
+    supervisor.add("introducer",
+                   [&](Stop& until, bool& up) { return serve_introducer(io, node, until, up); });
   watch(figures, supervisor, drive);
   if (plan.metrics_port) {
     if (auto port = endpoint.listen(*plan.metrics_port); !port)

@@ -32,9 +32,8 @@ Task<> Supervisor::keep(Part& part) {
   Duration wait = first_wait;
   while (!stop_.requested()) {
     const auto begin = Clock::now();
-    part.state.running = true;
-    auto outcome = co_await part.run(stop_);
-    part.state.running = false;
+    auto outcome = co_await part.run(stop_, part.state.serving);
+    part.state.serving = false;
     if (stop_.requested()) break;
     if (Clock::now() - begin > settled) wait = first_wait;
     ++part.state.failures;

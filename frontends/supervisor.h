@@ -28,11 +28,12 @@ class Stop {
 
 class Supervisor {
  public:
-  // Serves until `stop`, or returns why it cannot. Called again after every failure.
-  using Run = std::function<Task<Result<>>(Stop& stop)>;
+  // Serves until `stop`, or returns why it cannot; sets `serving` once others can use it. Called
+  // again after every failure.
+  using Run = std::function<Task<Result<>>(Stop& stop, bool& serving)>;
   struct State {
     std::string name;
-    bool running = false;
+    bool serving = false;
     unsigned failures = 0;
     std::string why;  // of the last failure
   };
