@@ -79,12 +79,18 @@ Task<Result<Cap>> WriteBack::put(Inode& inode, StagedFile& staged) {
     CO_TRY_DO(co_await client_.overwrite(*existing, std::move(contents)));
     co_return *existing;
   }
+  // The key is made of the content in a first pass, the shares in a second. A file that is written
+  // between the two would get shares that its own later upload takes for the old content's.
   auto* from = &staged;
-  grid::Source source{.size = size, .read = [from](std::uint64_t offset, MutableBytes out) {
-                        return [](StagedFile* file, std::uint64_t at,
+  const auto version = staged.version();
+  grid::Source source{.size = size,
+                      .read = [from, version](std::uint64_t offset, MutableBytes out) {
+                        return [](StagedFile* file, std::uint64_t is, std::uint64_t at,
                                   MutableBytes to) -> Task<Result<>> {
+                          if (file->version() != is)
+                            co_return fail(Errc::busy, "it is written while it is uploaded");
                           co_return file->read(at, to);
-                        }(from, offset, out);
+                        }(from, version, offset, out);
                       }};
   co_return co_await client_.put(source);
 }
