@@ -15,6 +15,9 @@ inline Task<> then_say(Task<> task, Signal& signal, bool& done) {
   done = true;
   signal.notify();
 }
+inline Task<> wait_until(Signal& signal, const bool& done, TimePoint deadline) {
+  while (!done && Clock::now() < deadline) co_await signal.wait(deadline);
+}
 }  // namespace detail
 
 // Runs `task` to its own end even when the caller is cancelled. The task must be bounded in time.
@@ -26,6 +29,24 @@ inline Task<> shielded(Task<> task) {
   group.spawn(detail::then_say(std::move(task), signal, done));
   while (!done) co_await signal.wait_shielded();
   co_await group.join();
+}
+
+// Waits for all tasks of `group`. When the caller is cancelled they have `grace` left to end by
+// themselves: for requests that cannot be taken back once they are under way.
+inline Task<> join_with_grace(TaskGroup& group, Duration grace) {
+  auto executor = co_await asio::this_coro::executor;
+  TaskGroup waiting(executor);
+  Signal signal(executor);
+  bool done = false;
+  waiting.spawn(detail::then_say(group.join(), signal, done));
+  bool stop = false;
+  while (!done && !stop) {
+    co_await signal.wait();
+    stop = co_await stop_requested();
+  }
+  if (!done) co_await shielded(detail::wait_until(signal, done, Clock::now() + grace));
+  if (!done) waiting.cancel();
+  co_await waiting.join();
 }
 
 }  // namespace lafs::grid

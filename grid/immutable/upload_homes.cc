@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grid/immutable/upload_homes.h"
 
+#include "grid/immutable/shielded.h"
+
 namespace lafs::grid {
 
 namespace {
@@ -138,7 +140,8 @@ Task<> UploadHomes::allocate() {
   for (auto asks = plan_.next_round(); !asks.empty(); asks = plan_.next_round()) {
     TaskGroup asking(executor_);
     for (auto& [server, shares] : asks) asking.spawn(allocate_on(server, shares));
-    co_await asking.join();
+    // An abort that overtook the request would leave what the server grants after it.
+    co_await join_with_grace(asking, std::chrono::seconds(2));
     const bool stop = co_await stop_requested();
     if (stop) co_return;
   }

@@ -6,6 +6,7 @@
 // calls. Every call goes round the event loop at least once, so callers see real interleavings. One
 // server may be used by several run() calls, one after another.
 
+#include <functional>
 #include <list>
 #include <map>
 #include <optional>
@@ -51,6 +52,9 @@ struct Faults {
   Duration delay{};            // before each answer
   std::set<Verb> only;         // when not empty: the three above concern these verbs only
 
+  // Requests that allocate cannot be taken back: one whose caller gave up waits for arrive_late().
+  bool overtaken = false;
+
   bool full = false;       // advertises space, grants nothing
   bool read_only = false;  // advertises no space, grants nothing
   std::uint64_t max_share_size = std::uint64_t{1} << 60;
@@ -78,7 +82,8 @@ class FakeServer : public storage::Server {
   void set_gone(bool gone = true);
   void fail_at(std::uint64_t n, Lost lost = Lost::request);  // the n-th call from now (0: the next)
   void die_at(std::uint64_t n);                              // it and every later one
-  void release();  // ends stalled, and answers whoever waits
+  void release();      // ends stalled, and answers whoever waits
+  void arrive_late();  // what the network still held of cancelled allocations
 
   // --- what tests look at and change; no call is counted
   const std::string& name() const { return name_; }
@@ -167,6 +172,7 @@ class FakeServer : public storage::Server {
   std::size_t in_flight_ = 0;
   std::size_t most_in_flight_ = 0;
   bool closed_ = false;
+  std::vector<std::function<void()>> late_;
 };
 
 }  // namespace lafs::grid::fake

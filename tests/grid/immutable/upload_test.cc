@@ -341,11 +341,15 @@ TEST_CASE("a source that fails ends the upload with its error and leaves nothing
 TEST_CASE("an upload that is cancelled gives back what it had allocated") {
   for (auto after : {0ms, 1ms, 3ms, 10ms, 20ms}) {
     FakeGrid grid;
-    for (std::size_t s = 0; s < 10; ++s) grid.server(s).faults.delay = 2ms;
+    for (std::size_t s = 0; s < 10; ++s) {
+      grid.server(s).faults.delay = 2ms;
+      grid.server(s).faults.overtaken = true;
+    }
     std::optional<Result<UploadResult>> done;
     run(cancel_upload(grid, done, after));
     REQUIRE(done.has_value());
     if (!*done) CHECK(done->error().code == Errc::cancelled);
+    for (std::size_t s = 0; s < 10; ++s) grid.server(s).arrive_late();
     CHECK(grid.unfinished_uploads() == 0);
   }
 }
