@@ -129,6 +129,7 @@ Result<ReadTestWriteReply> read_test_write_on_disk(Disk& disk, const ShareTree& 
     const bool shrinks = slot && change.new_length && *change.new_length < slot->data_length();
     if (slot && change.writes.empty() && !shrinks) {
       TRY_DO(slot->add_or_renew(disk, secrets.lease, writer.node_id, writer.expiration));
+      TRY_DO(disk.sync(slot->file()));
       continue;
     }
     if (replaced.empty()) TRY_DO(disk.make_directories(tree.shares(), tree.bucket(si)));

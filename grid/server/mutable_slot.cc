@@ -198,6 +198,8 @@ Result<> MutableSlot::add_or_renew(Disk& disk, const LeaseSecrets& secrets,
   const auto slot = static_cast<std::uint64_t>(empty - all.begin());
   TRY_DO(disk.write(file_, slot_offset(slot), lease));
   if (empty != all.end()) return {};
+  // A count of leases that are not in the file would make the share unreadable.
+  TRY_DO(disk.sync(file_));
   std::uint8_t count[count_size];
   put_be<std::uint32_t>(count, static_cast<std::uint32_t>(all.size() + 1 - fixed_slots));
   return disk.write(file_, extra_offset_, count);

@@ -107,6 +107,9 @@ Result<> ShareFile::add_or_renew(Disk& disk, const LeaseSecrets& secrets, std::u
   }
   const auto lease = make_lease(version_, owner, expiration, secrets);
   TRY_DO(disk.write(file_, lease_offset(leases_), encode_immutable_lease(lease)));
+  // The data ends where the leases begin, which the count tells together with the file's length: a
+  // power cut must not leave the one without the other.
+  TRY_DO(disk.sync(file_));
   std::uint8_t count[4];
   put_be<std::uint32_t>(count, leases_ + 1);
   if (auto counted = disk.write(file_, lease_count_at, count); !counted) return counted;
@@ -120,12 +123,18 @@ Result<std::size_t> ShareFile::cancel(Disk& disk, std::size_t index) {
   all.erase(all.begin() + static_cast<std::ptrdiff_t>(index));
   Bytes moved;
   for (std::size_t i = index; i < all.size(); ++i) append(moved, encode_immutable_lease(all[i]));
-  TRY_DO(disk.write(file_, lease_offset(index), moved));
+  if (!moved.empty()) {
+    // Those that stay are at their new places before the count leaves their old ones out.
+    TRY_DO(disk.write(file_, lease_offset(index), moved));
+    TRY_DO(disk.sync(file_));
+  }
   std::uint8_t count[4];
   put_be<std::uint32_t>(count, static_cast<std::uint32_t>(all.size()));
   if (auto counted = disk.write(file_, lease_count_at, count); !counted) {
     return std::unexpected(std::move(counted).error());
   }
+  // As in add_or_renew().
+  TRY_DO(disk.sync(file_));
   leases_ = static_cast<std::uint32_t>(all.size());
   if (auto cut_off = disk.resize(file_, lease_offset(leases_)); !cut_off) {
     return std::unexpected(std::move(cut_off).error());
