@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grid/introducer/service.h"
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/use_awaitable.hpp>
+#include <unistd.h>
+
 #include <list>
 
 #include "grid/base/log.h"
+#include "grid/base/tcp_listener.h"
 #include "grid/node_dir/files.h"
 
 namespace lafs::grid::introducer {
 
 namespace {
 
-using Tcp = asio::ip::tcp;
-constexpr auto quietly = asio::as_tuple(asio::use_awaitable);
 constexpr auto time_to_negotiate = std::chrono::seconds(120);
 constexpr auto time_to_answer = std::chrono::seconds(60);
 // Many announcements at once are told in portions, so that no message grows without bound.
@@ -41,9 +39,10 @@ struct Service::State {
         options(std::move(options_)),
         ledger(fresh_incarnation()),
         dirty(executor_),
-        tasks(executor_) {}
+        tasks(executor_),
+        listener(executor_, [this](int fd) { accepted(fd); }) {}
 
-  Task<> accept_from(Tcp::acceptor& acceptor);
+  void accepted(int fd);
   Task<> serve(int fd);
   Task<> tell(std::shared_ptr<Peer> peer);
   Task<> save();
@@ -56,13 +55,13 @@ struct Service::State {
   Options options;
   ConnectionLedger ledger;
   Book book;
-  std::list<Tcp::acceptor> acceptors;
   std::list<std::shared_ptr<Peer>> peers;
   std::list<std::unique_ptr<Client>> others;
   bool unsaved = false;
   bool closing = false;
   Signal dirty;
   TaskGroup tasks;
+  TcpListener listener;
 };
 
 Service::Service(asio::any_io_executor executor, const storage::Identity& identity, Options options)
@@ -80,26 +79,7 @@ Result<> Service::load() {
 }
 
 Result<std::uint16_t> Service::listen(const std::string& address, std::uint16_t port) {
-  boost::system::error_code error;
-  const auto where = asio::ip::make_address(address, error);
-  if (error) return fail(Errc::bad_argument, "not an IP address: " + address);
-  const Tcp::endpoint endpoint(where, port);
-  Tcp::acceptor acceptor(state_->executor);
-  acceptor.open(endpoint.protocol(), error);
-  if (!error) acceptor.set_option(Tcp::acceptor::reuse_address(true), error);
-  if (!error) acceptor.bind(endpoint, error);
-  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
-  if (error) {
-    const auto code = error == asio::error::address_in_use  ? Errc::busy
-                      : error == asio::error::access_denied ? Errc::access_denied
-                                                            : Errc::io;
-    return fail(
-        code, "listening on " + address + " port " + std::to_string(port) + ": " + error.message());
-  }
-  const auto actual = acceptor.local_endpoint().port();
-  state_->acceptors.push_back(std::move(acceptor));
-  state_->tasks.spawn(state_->accept_from(state_->acceptors.back()));
-  return actual;
+  return state_->listener.listen(address, port);
 }
 
 void Service::start() {
@@ -129,8 +109,7 @@ const Book& Service::book() const { return state_->book; }
 Task<> Service::close() {
   auto& s = *state_;
   s.closing = true;
-  boost::system::error_code ignored;
-  for (auto& acceptor : s.acceptors) acceptor.close(ignored);
+  co_await s.listener.close();
   for (auto& other : s.others) co_await other->close();
   for (auto& peer : s.peers) peer->changed.notify();
   s.dirty.notify();
@@ -176,21 +155,13 @@ Task<> Service::State::save() {
   }
 }
 
-Task<> Service::State::accept_from(Tcp::acceptor& acceptor) {
-  while (!closing) {
-    auto [error, socket] = co_await acceptor.async_accept(quietly);
-    if (closing || !acceptor.is_open()) break;
-    if (error) {
-      log::warning("accepting a connection: " + error.message());
-      co_await sleep_for(std::chrono::milliseconds(100));
-      continue;
-    }
-    // One more than there is room for is dropped; its client comes again.
-    if (tasks.running() >= options.max_connections) continue;
-    boost::system::error_code failed;
-    const int fd = socket.release(failed);
-    if (!failed) tasks.spawn(serve(fd));
+void Service::State::accepted(int fd) {
+  // One more than there is room for is dropped; its client comes again.
+  if (closing || tasks.running() >= options.max_connections) {
+    ::close(fd);
+    return;
   }
+  tasks.spawn(serve(fd));
 }
 
 Task<> Service::State::serve(int fd) {

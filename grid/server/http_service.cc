@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grid/server/http_service.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ip/v6_only.hpp>
-#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <csignal>
 #include <list>
 
-#include "grid/base/log.h"
+#include "grid/base/tcp_listener.h"
 #include "grid/server/http_session.h"
 #include "grid/storage/tls.h"
 
@@ -19,23 +19,27 @@ namespace lafs::grid::storage {
 
 namespace {
 
-using Tcp = asio::ip::tcp;
 using Generic = asio::generic::stream_protocol;
 
-constexpr auto quietly = asio::as_tuple(asio::use_awaitable);
 constexpr std::string_view foolscap_greeting = "GET /id/";
 constexpr std::string_view foolscap_refusal =
     "HTTP/1.1 500 Internal Server Error: this server speaks the HTTP storage protocol only\r\n\r\n";
 
-// Whom a connection counts for: an IPv4 address, or the network half of an IPv6 one, since one host
-// has as many addresses in that as it likes.
-std::string peer_name(const Tcp::socket& socket) {
-  boost::system::error_code error;
-  const auto address = socket.remote_endpoint(error).address();
-  if (error) return {};
-  if (!address.is_v6()) return address.to_string();
-  const auto raw = address.to_v6().to_bytes();
-  return std::string(raw.begin(), raw.begin() + (address.to_v6().is_v4_mapped() ? 16 : 8));
+// Whom a connection counts for: an IPv4 address (as bytes), or the network half of an IPv6 one,
+// since one host has as many addresses in that as it likes.
+std::string peer_name(int fd) {
+  sockaddr_in6 peer{};
+  socklen_t size = sizeof peer;
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) != 0) return {};
+  const auto text = [](const auto& address, std::size_t length) {
+    return std::string(reinterpret_cast<const char*>(&address), length);
+  };
+  if (peer.sin6_family == AF_INET) {
+    return text(reinterpret_cast<const sockaddr_in&>(peer).sin_addr, 4);
+  }
+  const auto& address = peer.sin6_addr;
+  if (IN6_IS_ADDR_V4MAPPED(&address)) return text(address.s6_addr[12], 4);
+  return text(address, 8);
 }
 
 }  // namespace
@@ -50,7 +54,8 @@ struct HttpService::State {
         memory(e, options.body_memory),
         context{s, options, exchange, figures, memory, draining},
         tasks(e),
-        watch(e) {}
+        watch(e),
+        listener(e, [this](int fd) { accepted(fd); }) {}
 
   struct Connection {
     Connection(Generic::socket socket, SSL_CTX* context, std::string name)
@@ -77,7 +82,8 @@ struct HttpService::State {
     Connection& c;
   };
 
-  Task<> accept_from(Tcp::acceptor& acceptor);
+  void accepted(int fd);
+  void begin(int fd, int family, SSL_CTX* with_tls, std::string from);
   bool admit(const std::string& from);
   Task<> serve(Generic::socket socket, SSL_CTX* with_tls, std::string from);
   Task<bool> greet(Connection& c);
@@ -96,12 +102,12 @@ struct HttpService::State {
   bool draining = false;
   bool closing = false;
   SessionContext context;
-  std::list<Tcp::acceptor> acceptors;
   std::list<Connection*> busy;
   std::list<Connection*> idle;  // longest idle first
   std::map<std::string, std::size_t> per_peer;
   TaskGroup tasks;
   TaskGroup watch;
+  TcpListener listener;
 };
 
 HttpService::HttpService(asio::any_io_executor executor, Server& server, const Identity& identity,
@@ -118,28 +124,7 @@ std::size_t HttpService::connections() const { return state_->busy.size() + stat
 std::size_t HttpService::idle_connections() const { return state_->idle.size(); }
 
 Task<Result<std::uint16_t>> HttpService::listen(std::string address, std::uint16_t port) {
-  State& s = *state_;
-  boost::system::error_code error;
-  const auto where = asio::ip::make_address(address, error);
-  if (error) co_return fail(Errc::bad_argument, "not an IP address: " + address);
-  const Tcp::endpoint endpoint(where, port);
-  Tcp::acceptor acceptor(s.executor);
-  acceptor.open(endpoint.protocol(), error);
-  if (!error) acceptor.set_option(Tcp::acceptor::reuse_address(true), error);
-  if (!error && where.is_v6()) acceptor.set_option(asio::ip::v6_only(true), error);
-  if (!error) acceptor.bind(endpoint, error);
-  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
-  if (error) {
-    const auto code = error == asio::error::address_in_use  ? Errc::busy
-                      : error == asio::error::access_denied ? Errc::access_denied
-                                                            : Errc::io;
-    co_return fail(
-        code, "listening on " + address + " port " + std::to_string(port) + ": " + error.message());
-  }
-  const auto actual = acceptor.local_endpoint().port();
-  s.acceptors.push_back(std::move(acceptor));
-  s.tasks.spawn(s.accept_from(s.acceptors.back()));
-  co_return actual;
+  co_return state_->listener.listen(address, port);
 }
 
 void HttpService::set_limits(std::size_t max_connections, std::size_t max_connections_per_peer) {
@@ -147,18 +132,11 @@ void HttpService::set_limits(std::size_t max_connections, std::size_t max_connec
   state_->options.max_connections_per_peer = max_connections_per_peer;
 }
 
-void HttpService::serve_in_the_clear(int socket) {
-  State& s = *state_;
-  Generic::socket wrapped(s.executor);
-  boost::system::error_code error;
-  wrapped.assign(Generic(AF_UNIX, SOCK_STREAM), socket, error);
-  if (!error) s.tasks.spawn(s.serve(std::move(wrapped), nullptr, {}));
-}
+void HttpService::serve_in_the_clear(int socket) { state_->begin(socket, AF_UNIX, nullptr, {}); }
 
 void HttpService::State::stop_listening() {
   draining = true;
-  boost::system::error_code ignored;
-  for (auto& acceptor : acceptors) acceptor.close(ignored);
+  listener.stop();
 }
 
 Task<> HttpService::drain(Duration patience) {
@@ -176,31 +154,35 @@ Task<> HttpService::close() {
   for (auto* connections : {&s.busy, &s.idle}) {
     for (auto* c : *connections) c->peer.close();
   }
+  co_await s.listener.close();
   s.watch.cancel();
   s.tasks.cancel();
   co_await s.tasks.join();
   co_await s.watch.join();
 }
 
-Task<> HttpService::State::accept_from(Tcp::acceptor& acceptor) {
-  while (!draining) {
-    auto [error, socket] = co_await acceptor.async_accept(quietly);
-    if (draining || !acceptor.is_open()) break;
-    if (error) {
-      // Out of descriptors, most likely: give connections time to end.
-      log::warning("accepting a connection: " + error.message());
-      co_await sleep_for(std::chrono::milliseconds(100));
-      continue;
-    }
-    auto from = peer_name(socket);
-    if (!admit(from)) {
-      figures.turned_away();
-      continue;
-    }
-    figures.connected();
-    socket.set_option(Tcp::no_delay(true), error);
-    tasks.spawn(serve(std::move(socket), tls.get(), std::move(from)));
+void HttpService::State::accepted(int fd) {
+  auto from = peer_name(fd);
+  if (draining || !admit(from)) {
+    ::close(fd);
+    if (!draining) figures.turned_away();
+    return;
   }
+  figures.connected();
+  const int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  begin(fd, AF_INET, tls.get(), std::move(from));
+}
+
+void HttpService::State::begin(int fd, int family, SSL_CTX* with_tls, std::string from) {
+  Generic::socket socket(executor);
+  boost::system::error_code error;
+  socket.assign(Generic(family, SOCK_STREAM), fd, error);
+  if (error) {
+    ::close(fd);
+    return;
+  }
+  tasks.spawn(serve(std::move(socket), with_tls, std::move(from)));
 }
 
 bool HttpService::State::admit(const std::string& from) {
