@@ -65,6 +65,12 @@ class StagedFile {
   Result<> zero(std::uint64_t offset, std::uint64_t length);
   // All of it is now in the content that missing bytes come from as well.
   void rebase() { inherited_size_ = size_; }
+  // The first `size` bytes, which is all of it, now come from the content that missing bytes come
+  // from. Only while nothing is local.
+  void inherit(std::uint64_t size) {
+    ++version_;
+    size_ = inherited_size_ = size;
+  }
   // Gives back the disk's space of what is not local. After the record of the truncation that made
   // it so is synced: a crash before that needs the old bytes.
   Result<> trim();

@@ -59,6 +59,14 @@ class WriteBack {
   Result<> truncate(Inode& inode, std::uint64_t size, const std::optional<Cap>& base);
   // Bytes of content that may still be written before the disk is full.
   std::uint64_t room() { return staging_->budget().available(); }
+  // Makes a range read as zeros; the size stays. False when the file is in too many pieces to say
+  // so: then write them.
+  Result<bool> zero(Inode& inode, std::uint64_t offset, std::uint64_t length,
+                    const std::optional<Cap>& base);
+  // The first `size` bytes of `source`, immutable content of the grid, become all there is: no byte
+  // is moved. `from`: what was taken over already. False when there is something else.
+  Result<bool> adopt(Inode& inode, const Cap& source, std::uint64_t from, std::uint64_t size,
+                     const std::optional<Cap>& base);
   // Closed or synced: what is there is to be uploaded.
   void finish(Inode& inode);
 
@@ -67,8 +75,8 @@ class WriteBack {
   // one fails meanwhile.
   Task<Result<>> on_grid(InodePtr inode);
   enum class OnError : std::uint8_t { keep_trying, give_up };
-  // Until nothing below `scope` (0: at all) is on its way. give_up: as soon as everything that is
-  // left has failed once more.
+  // Until nothing below `scope` (0: at all), nor its own name, is on its way. give_up: as soon as
+  // everything that is left has failed once more.
   Task<Result<>> flush(InodeNo scope, TimePoint deadline, OnError on_error);
   PendingReport pending(std::size_t most_items = 100) const;
   // "clean", "dirty", "uploading" or "stuck: why".
@@ -113,6 +121,9 @@ class WriteBack {
   Task<Result<>> publish(InodeNo number);
   Task<> checkpoint();
   static bool needs_upload(const Inode& inode);
+  // Staged bytes, size or base changed in a way that no other record says.
+  Result<> commit_content(Inode& inode, const std::optional<Cap>& source,
+                          const std::optional<Cap>& base);
   void finish_idle(TimePoint now);
   void discard(StagedId id);
   void reap();

@@ -65,6 +65,10 @@ Task<Result<Cap>> WriteBack::put(Inode& inode, StagedFile& staged) {
   const auto base = inode.content->base;
   const auto existing = inode.cap;
   const auto size = staged.size();
+  // A copy that was never changed is what it is a copy of.
+  if (base && !base->is_mutable() && base->size() == size && staged.local().empty() &&
+      staged.inherited_size() == size && !(existing && existing->is_mutable()))
+    co_return *base;
   for (const auto& gap : staged.missing(0, size)) {
     if (!base) co_return fail(Errc::internal, "a new file misses content");
     for (auto at = gap.begin; at < gap.end; at += piece) {
@@ -446,12 +450,16 @@ Task<Result<>> WriteBack::flush(InodeNo scope, TimePoint deadline, OnError on_er
   std::map<Job, unsigned> attempts;
   for (;;) {
     std::vector<Job> left;
+    // What it is called is to be found as well.
+    std::vector<Job> own;
+    if (const auto* top = scope ? tree_.find(scope) : nullptr) own = jobs_for(*top);
     for (const auto& [job, state] : queue_.jobs())
-      if (below(job.inode, scope)) left.push_back(job);
+      if (below(job.inode, scope) || std::ranges::find(own, job) != own.end()) left.push_back(job);
     const auto now = Clock::now();
     if (left.empty()) {
       for (auto number : tree_.directories_with_changes()) {
-        if (!below(number, scope)) continue;
+        if (!below(number, scope) && std::ranges::find(own, Job{Kind::names, number}) == own.end())
+          continue;
         left.push_back({Kind::names, number});
         queue_.add(left.back(), 0, now, true);
       }

@@ -172,8 +172,10 @@ Task<Result<std::string>> Daemon::flush(std::string request, ControlServer::Prog
   if (!queue) co_return "{}";
   const auto words = parsed(request);
   cache::InodeNo scope = 0;
-  if (const auto inode = number_of(words, "inode"))
-    scope = static_cast<cache::InodeNo>(std::max(0.0, *inode));
+  const auto* inode = words.if_contains("inode");
+  boost::system::error_code none;  // then it is about everything
+  if (inode && inode->is_number()) scope = inode->to_number<cache::InodeNo>(none);
+  if (none) scope = 0;
   const auto seconds = number_of(words, "timeout").value_or(0);
   const auto limit =
       seconds > 0 && seconds < 1e8

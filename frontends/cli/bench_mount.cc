@@ -42,7 +42,7 @@ class Site {
       auto made = run_program({"gocryptfs", "-q", "-init", "-scryptn", "10", "-extpass", "echo",
                                "-extpass", "bench", out->path("cipher")});
       if (!made) return fail(Errc::not_found, "gocryptfs cannot be run (is it installed?)");
-      TRY_DO(run_program({"gocryptfs", "-q", "-extpass", "echo", "-extpass", "bench",
+      TRY_DO(run_program({"gocryptfs", "-q", "-nosyslog", "-extpass", "echo", "-extpass", "bench",
                           out->path("cipher"), out->path("rival")}));
       out->rival_ = true;
     }
@@ -65,7 +65,7 @@ class Site {
   }
   Result<> unmount() {
     mounted_ = false;
-    return lafs({"umount", path("drive")});
+    return lafs({"umount", "--now", path("drive")});  // what is left is thrown away
   }
 
  private:
@@ -93,13 +93,15 @@ std::string number(double value) {
 
 }  // namespace
 
-Result<std::vector<MountFigure>> bench_mount(const MountBench& what) {
+Result<> bench_mount(const MountBench& what,
+                     const std::function<void(const std::vector<MountFigure>&)>& tell) {
   TRY(site, Site::make(what));
   const auto& rows = drive_rows();
   std::vector<std::vector<double>> ours(rows.size()), rivals(rows.size());
   const auto pass = [&](const char* where, std::vector<std::vector<double>>& into) -> Result<> {
-    TRY(figures, drive_pass(site->path(where), site->path("tree"), what.scale));
-    for (std::size_t i = 0; i < rows.size(); ++i) into[i].push_back(figures[i]);
+    TRY(figures, drive_pass(site->path(where), site->path("tree"), what.scale, what.only));
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      if (figures[i]) into[i].push_back(*figures[i]);
     return {};
   };
   for (unsigned round = 0; round < what.rounds; ++round) {
@@ -108,11 +110,13 @@ Result<std::vector<MountFigure>> bench_mount(const MountBench& what) {
   }
   std::vector<MountFigure> out;
   for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (ours[i].empty()) continue;
     MountFigure figure{rows[i], median(ours[i]), {}};
     if (what.against_gocryptfs) figure.rivals = median(rivals[i]);
     out.push_back(std::move(figure));
   }
-  return out;
+  tell(out);
+  return {};
 }
 
 std::string mount_figures_table(const std::vector<MountFigure>& figures) {

@@ -4,6 +4,7 @@
 // A drive beside a rival on the same disk, in the same run: `lafs bench mount`.
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@ struct MountBench {
   unsigned servers = 10;
   std::string shares = "3,7,10";
   unsigned rounds = 3;
+  std::vector<std::string> only;  // keys of rows; empty: all
   DriveScale scale;
 };
 
@@ -28,8 +30,10 @@ struct MountFigure {
 };
 
 // Starts real servers, mounts a drive of theirs, and works in it and in the rival's by turns; the
-// median of the rounds counts. Ends and removes all of it. not_found without the rival's program.
-Result<std::vector<MountFigure>> bench_mount(const MountBench& what);
+// median of the rounds counts. `tell` hears it before everything is ended and removed, which takes
+// a while. not_found without the rival's program.
+Result<> bench_mount(const MountBench& what,
+                     const std::function<void(const std::vector<MountFigure>&)>& tell);
 
 class Commands;
 void add_bench_mount_command(Commands& commands);

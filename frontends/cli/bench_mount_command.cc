@@ -24,21 +24,28 @@ Result<std::vector<MountFigure>> work_in(const std::string& directory, const Mou
       std::filesystem::temp_directory_path() / ("lafs-bench-tree-" + std::to_string(::getpid()));
   std::filesystem::create_directory(tree);
   TRY_DO(make_source_tree(tree, what.scale));
-  auto figures = drive_pass(directory, tree, what.scale);
+  auto figures = drive_pass(directory, tree, what.scale, what.only);
   std::filesystem::remove_all(tree);
   if (!figures) return std::unexpected(std::move(figures.error()));
   std::vector<MountFigure> out;
   for (std::size_t i = 0; i < figures->size(); ++i)
-    out.push_back({drive_rows()[i], (*figures)[i], {}});
+    if ((*figures)[i]) out.push_back({drive_rows()[i], *(*figures)[i], {}});
   return out;
 }
 
 Result<Exit> bench_mount_command(Options options) {
   options.what.directory = options.directory;
   options.what.against_gocryptfs = options.rival == "gocryptfs";
-  auto figures = options.in.empty() ? bench_mount(options.what) : work_in(options.in, options.what);
-  if (!figures) return std::unexpected(std::move(figures.error()));
-  print(options.json ? mount_figures_json(*figures) : mount_figures_table(*figures));
+  const auto tell = [&](const std::vector<MountFigure>& figures) {
+    print(options.json ? mount_figures_json(figures) : mount_figures_table(figures));
+    (void)finish_output();  // now, and once more at the end, where an error is told
+  };
+  if (options.in.empty()) {
+    TRY_DO(bench_mount(options.what, tell));
+  } else {
+    TRY(figures, work_in(options.in, options.what));
+    tell(figures);
+  }
   return Exit::ok;
 }
 
@@ -60,6 +67,12 @@ void add_bench_mount_command(Commands& commands) {
   command->add_option("--rounds", options->what.rounds, "The median of them counts")
       ->check(CLI::Range(1, 99))
       ->capture_default_str();
+  std::vector<std::string> keys;
+  for (const auto& row : drive_rows()) keys.push_back(row.key);
+  command->add_option("--only", options->what.only, "Only these rows")
+      ->check(CLI::IsMember(keys))
+      ->delimiter(',')
+      ->type_name("ROW,...");
   command->add_option("--megabytes", options->what.scale.megabytes, "Of the large file")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();

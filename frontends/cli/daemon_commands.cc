@@ -26,6 +26,7 @@ namespace json = boost::json;
 using namespace std::chrono_literals;
 
 constexpr auto patience = 10s;        // for what is answered at once
+constexpr ino_t mount_root = 1;       // of every FUSE mount: below it is everything
 constexpr auto for_ever = 24h * 365;  // a flush without a limit
 constexpr std::size_t items_shown = 20;
 
@@ -149,7 +150,7 @@ Task<Result<Exit>> flush(Io, const Globals& globals, const FlushOptions& options
     struct stat s{};
     if (::lstat(options.path.c_str(), &s) != 0)
       co_return fail(Errc::not_found, options.path + " (a path in a mount)");
-    inode = s.st_ino;
+    if (s.st_ino != mount_root) inode = s.st_ino;
   }
   std::optional<std::chrono::duration<double>> limit;
   if (options.timeout > 0) limit = std::chrono::duration<double>(options.timeout);

@@ -148,6 +148,8 @@ class GridFs : public Filesystem {
   Task<Result<Bytes>> read_node(Node& node, std::uint64_t offset, std::uint64_t size);
   Opened opened(Node& node, OpenFlags flags);
   Task<Result<>> settle(Node& node, Durability durability);
+  Result<bool> adopt_range(Node& source, std::uint64_t offset, Node& target,
+                           std::uint64_t to_offset, std::uint64_t length);
 
   cache::CachedClient& client_;
   cache::WriteBack& write_back_;

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <functional>
@@ -139,17 +140,17 @@ Result<> stat_all(const std::string& directory) {
 }  // namespace
 
 const std::vector<DriveRow>& drive_rows() {
-  static const std::vector<DriveRow> rows{{"sequential write, then fsync", "MB/s", 1.5},
-                                          {"sequential read, kernel cold", "MB/s", 1.5},
-                                          {"the same, warm", "MB/s", 3},
-                                          {"random 4 KiB reads, cold", "1/s", 1.3},
-                                          {"create 4 KiB files", "1/s", 1.5},
-                                          {"read them", "1/s", 1.5},
-                                          {"stat them all", "1/s", 2},
-                                          {"rename them", "1/s", 1.2},
-                                          {"unlink them", "1/s", 2},
-                                          {"copy a source tree (cp -r)", "files/s", 1.3},
-                                          {"compare it (diff -r)", "files/s", 1.3}};
+  static const std::vector<DriveRow> rows{{"write", "sequential write, then fsync", "MB/s", 1.5},
+                                          {"cold", "sequential read, kernel cold", "MB/s", 1.5},
+                                          {"warm", "the same, warm", "MB/s", 3},
+                                          {"random", "random 4 KiB reads, cold", "1/s", 1.3},
+                                          {"create", "create 4 KiB files", "1/s", 1.5},
+                                          {"read", "read them", "1/s", 1.5},
+                                          {"stat", "stat them all", "1/s", 2},
+                                          {"rename", "rename them", "1/s", 1.2},
+                                          {"unlink", "unlink them", "1/s", 2},
+                                          {"copy", "copy a source tree (cp -r)", "files/s", 1.3},
+                                          {"diff", "compare it (diff -r)", "files/s", 1.3}};
   return rows;
 }
 
@@ -191,59 +192,105 @@ Result<double> read_through(const std::string& file) {
   return static_cast<double>(total) / 1e6 / seconds;
 }
 
-Result<std::vector<double>> drive_pass(const std::string& directory, const std::string& source_tree,
-                                       const DriveScale& scale) {
-  std::vector<double> out;
-  const auto large = directory + "/large";
-  TRY(writing, timed([&] { return write_large(large, scale.megabytes); }));
-  out.push_back(scale.megabytes * static_cast<double>(piece) / 1e6 / writing);
-  TRY_DO(forget_pages(large, POSIX_FADV_DONTNEED));
-  TRY(cold, read_through(large));
-  out.push_back(cold);
-  TRY(warm, read_through(large));
-  out.push_back(warm);
-  TRY_DO(forget_pages(large, POSIX_FADV_RANDOM));
-  TRY(randomly,
-      timed([&] { return read_randomly(large, std::uint64_t{scale.megabytes} * piece); }));
-  out.push_back(random_reads / randomly);
+namespace {
 
-  const auto small = directory + "/small";
-  if (::mkdir(small.c_str(), 0755) != 0) return failed(small);
-  for (unsigned i = 0; i * files_in_a_directory < scale.files; ++i) {
-    const auto folder = small + "/d" + std::to_string(i);
-    if (::mkdir(folder.c_str(), 0755) != 0) return failed(folder);
+// The steps of a pass in their order; those that nobody asked for are left out, or not timed where
+// later ones need what they leave.
+class Pass {
+ public:
+  Pass(const DriveScale& scale, const std::vector<std::string>& only)
+      : scale_(scale), only_(only), out_(drive_rows().size()) {}
+
+  Result<std::vector<std::optional<double>>> run(const std::string& directory,
+                                                 const std::string& source_tree) {
+    const auto large = directory + "/large", small = directory + "/small";
+    const auto copy = directory + "/copy";
+    TRY_DO(with_large_file(large));
+    TRY_DO(with_small_files(small));
+    const double files = scale_.tree_files;
+    TRY_DO(step("copy", wanted({"copy", "diff"}), files,
+                [&] { return run_program({"cp", "-r", source_tree, copy}); }));
+    TRY_DO(step("diff", wanted({"diff"}), files,
+                [&] { return run_program({"diff", "-r", source_tree, copy}); }));
+    TRY_DO(run_program({"rm", "-rf", large, small, copy}));
+    return std::move(out_);
   }
-  const auto rate = [&](double seconds) { return scale.files / seconds; };
-  TRY(creating, timed([&] {
-        return each_small(small, scale.files, [](const std::string& name) {
-          return create_small(name, fresh_noise(4096));
-        });
-      }));
-  out.push_back(rate(creating));
-  TRY(reading, timed([&] { return each_small(small, scale.files, read_small); }));
-  out.push_back(rate(reading));
-  TRY(looking, timed([&] { return stat_all(small); }));
-  out.push_back(rate(looking));
-  TRY(renaming, timed([&] {
-        return each_small(small, scale.files, [](const std::string& name) {
-          return ::rename(name.c_str(), (name + ".new").c_str()) == 0;
-        });
-      }));
-  out.push_back(rate(renaming));
-  TRY(removing, timed([&] {
-        return each_small(small, scale.files, [](const std::string& name) {
-          return ::unlink((name + ".new").c_str()) == 0;
-        });
-      }));
-  out.push_back(rate(removing));
 
-  const auto copy = directory + "/copy";
-  TRY(copying, timed([&] { return run_program({"cp", "-r", source_tree, copy}); }));
-  out.push_back(scale.tree_files / copying);
-  TRY(comparing, timed([&] { return run_program({"diff", "-r", source_tree, copy}); }));
-  out.push_back(scale.tree_files / comparing);
-  TRY_DO(run_program({"rm", "-rf", large, small, copy}));
-  return out;
+ private:
+  bool wanted(std::initializer_list<const char*> keys) const {
+    return only_.empty() || std::ranges::any_of(keys, [&](const char* key) {
+             return std::ranges::find(only_, key) != only_.end();
+           });
+  }
+
+  // `amount` of the row's unit is done by `work`, which is needed by a row that was asked for.
+  Result<> step(const char* key, bool needed, double amount,
+                const std::function<Result<>()>& work) {
+    if (!needed) return {};
+    const auto start = std::chrono::steady_clock::now();
+    TRY_DO(work());
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    const auto row = std::ranges::find(drive_rows(), key, &DriveRow::key);
+    if (wanted({key}))
+      out_[static_cast<std::size_t>(row - drive_rows().begin())] = amount / took.count();
+    return {};
+  }
+
+  Result<> with_large_file(const std::string& large) {
+    if (!wanted({"write", "cold", "warm", "random"})) return {};
+    const auto size = std::uint64_t{scale_.megabytes} * piece;
+    const auto megabytes = static_cast<double>(size) / 1e6;
+    TRY_DO(step("write", true, megabytes, [&] { return write_large(large, scale_.megabytes); }));
+    TRY_DO(forget_pages(large, POSIX_FADV_DONTNEED));
+    const auto read = [&]() -> Result<> {
+      TRY(speed, read_through(large));
+      static_cast<void>(speed);
+      return {};
+    };
+    TRY_DO(step("cold", wanted({"cold", "warm"}), megabytes, read));
+    TRY_DO(step("warm", wanted({"warm"}), megabytes, read));
+    TRY_DO(forget_pages(large, POSIX_FADV_RANDOM));
+    return step("random", wanted({"random"}), random_reads,
+                [&] { return read_randomly(large, size); });
+  }
+
+  Result<> with_small_files(const std::string& small) {
+    if (!wanted({"create", "read", "stat", "rename", "unlink"})) return {};
+    if (::mkdir(small.c_str(), 0755) != 0) return failed(small);
+    for (unsigned i = 0; i * files_in_a_directory < scale_.files; ++i) {
+      const auto folder = small + "/d" + std::to_string(i);
+      if (::mkdir(folder.c_str(), 0755) != 0) return failed(folder);
+    }
+    const auto each = [&](const std::function<bool(const std::string&)>& act) {
+      return [this, &small, act] { return each_small(small, scale_.files, act); };
+    };
+    const auto make = [](const std::string& name) { return create_small(name, fresh_noise(4096)); };
+    const auto rename = [](const std::string& name) {
+      return ::rename(name.c_str(), (name + ".new").c_str()) == 0;
+    };
+    const auto remove = [](const std::string& name) {
+      return ::unlink((name + ".new").c_str()) == 0;
+    };
+    const double files = scale_.files;
+    TRY_DO(step("create", true, files, each(make)));
+    TRY_DO(step("read", wanted({"read"}), files, each(read_small)));
+    TRY_DO(step("stat", wanted({"stat"}), files, [&] { return stat_all(small); }));
+    TRY_DO(step("rename", wanted({"rename", "unlink"}), files, each(rename)));
+    return step("unlink", wanted({"unlink"}), files, each(remove));
+  }
+
+  const DriveScale& scale_;
+  const std::vector<std::string>& only_;
+  std::vector<std::optional<double>> out_;
+};
+
+}  // namespace
+
+Result<std::vector<std::optional<double>>> drive_pass(const std::string& directory,
+                                                      const std::string& source_tree,
+                                                      const DriveScale& scale,
+                                                      const std::vector<std::string>& only) {
+  return Pass(scale, only).run(directory, source_tree);
 }
 
 Result<> run_program(const std::vector<std::string>& words, const std::string& input) {

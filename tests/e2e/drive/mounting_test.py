@@ -232,10 +232,28 @@ def case_commands_beside_the_daemon(node):
         write(os.path.join(node.one, f"f{n}"), f"number {n}")
         check(node("cat", f"f{n}").stdout == f"number {n}", "a command does not see the mount's file")
     check("f19" in node("ls").stdout, "ls beside the mount")
-    node("flush", os.path.join(node.one, "f3"))
+    for n, what in ((3, os.path.join(node.one, "f3")), (4, node.one)):
+        write(os.path.join(node.one, f"f{n}"), "changed " * 1000)
+        node("flush", what)
+        state = os.getxattr(os.path.join(node.one, f"f{n}"), "user.lafs.state")
+        check(state == b"clean", f"{state} after flush {what}")
     node("flush")
     queue = node.status()["daemon"]["queue"]
     check(queue["files"] == 0 and queue["directories"] == 0, "not empty after a flush: " + str(queue))
+    node("umount", node.one)
+
+
+def case_a_copy_takes_over_what_the_grid_has(node):
+    node("mount", node.one)
+    one, two = os.path.join(node.one, "one"), os.path.join(node.one, "two")
+    write(one, "content " * 100000)
+    node("flush")
+    subprocess.run(["cp", one, two], check=True)
+    with open(two) as copy:
+        check(copy.read() == "content " * 100000, "another content")
+    node("flush")
+    caps = [os.getxattr(name, "user.lafs.cap") for name in (one, two)]
+    check(caps[0] == caps[1], f"stored once more: {caps}")
     node("umount", node.one)
 
 
