@@ -103,19 +103,19 @@ json::object json_of(const cache::PendingReport& report) {
 
 Result<> Daemon::start() {
   auto listening =
-      ControlServer::listen(drive_.session().io().executor, drive_.session().node().path());
+      cli::ControlServer::listen(drive_.session().io().executor, drive_.session().node().path());
   if (!listening) return std::unexpected(std::move(listening.error()));
   control_ = std::move(*listening);
-  control_->on("status", [this](std::string request, ControlServer::Progress) {
+  control_->on("status", [this](std::string request, cli::ControlServer::Progress) {
     return status(std::move(request));
   });
-  control_->on("flush", [this](std::string request, ControlServer::Progress progress) {
+  control_->on("flush", [this](std::string request, cli::ControlServer::Progress progress) {
     return flush(std::move(request), std::move(progress));
   });
-  control_->on("mount", [this](std::string request, ControlServer::Progress progress) {
+  control_->on("mount", [this](std::string request, cli::ControlServer::Progress progress) {
     return mount(std::move(request), std::move(progress));
   });
-  control_->on("hurry", [this](std::string, ControlServer::Progress) { return hurry(); });
+  control_->on("hurry", [this](std::string, cli::ControlServer::Progress) { return hurry(); });
   return {};
 }
 
@@ -150,7 +150,7 @@ Task<Result<std::string>> Daemon::status(std::string request) {
 
 namespace {
 
-Task<> tell_progress(const cache::WriteBack& queue, ControlServer::Progress progress) {
+Task<> tell_progress(const cache::WriteBack& queue, cli::ControlServer::Progress progress) {
   for (;;) {
     co_await sleep_for(progress_every);
     const bool stop = co_await stop_requested();
@@ -167,7 +167,8 @@ Task<> tell_progress(const cache::WriteBack& queue, ControlServer::Progress prog
 }  // namespace
 
 // {"do":"flush", "inode": N | "place": "alias:path", "timeout": seconds}
-Task<Result<std::string>> Daemon::flush(std::string request, ControlServer::Progress progress) {
+Task<Result<std::string>> Daemon::flush(std::string request,
+                                        cli::ControlServer::Progress progress) {
   auto* const queue = drive_.write_back();
   if (!queue) co_return "{}";
   const auto words = parsed(request);
@@ -193,7 +194,8 @@ Task<Result<std::string>> Daemon::flush(std::string request, ControlServer::Prog
 
 // {"do":"mount", "root": ..., "mountpoint": ..., "options": "ro,...", "stay": true}: with "stay"
 // the answer comes when it is not mounted any more.
-Task<Result<std::string>> Daemon::mount(std::string request, ControlServer::Progress progress) {
+Task<Result<std::string>> Daemon::mount(std::string request,
+                                        cli::ControlServer::Progress progress) {
   const auto words = parsed(request);
   MountRequest what{
       .root = text_of(words, "root"), .mountpoint = text_of(words, "mountpoint"), .words = {}};

@@ -12,7 +12,7 @@
 
 #include <memory>
 
-#include "frontends/control_server.h"
+#include "frontends/cli/control_server.h"
 #include "frontends/mounts.h"
 
 namespace lafs {
@@ -33,14 +33,14 @@ class Daemon {
 
  private:
   Task<Result<std::string>> status(std::string request);
-  Task<Result<std::string>> flush(std::string request, ControlServer::Progress progress);
+  Task<Result<std::string>> flush(std::string request, cli::ControlServer::Progress progress);
   Task<Result<std::string>> hurry();
-  Task<Result<std::string>> mount(std::string request, ControlServer::Progress progress);
+  Task<Result<std::string>> mount(std::string request, cli::ControlServer::Progress progress);
   std::string queue_json(std::size_t items) const;
 
   Drive& drive_;
   Mounts mounts_;
-  std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<cli::ControlServer> control_;
   bool hurried_ = false;
   TimePoint since_ = Clock::now();
 };

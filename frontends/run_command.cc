@@ -10,6 +10,7 @@
 
 #include "frontends/cli/local_grid.h"
 #include "frontends/cli/output.h"
+#include "frontends/cli/storage_control.h"
 #include "frontends/daemon.h"
 #include "frontends/ftp_server.h"
 #include "frontends/sftp_service.h"
@@ -176,12 +177,17 @@ Task<Result<>> serve_storage(Io io, const grid::NodeDir& node, metrics::Registry
   CO_TRY(who, grid::StorageNode::prepare(node, std::nullopt));
   CO_TRY(service, co_await grid::StorageService::start(io.executor, io.pool, node, who, figures));
   auto announcer = grid::StorageAnnouncer::start(io.executor, node, who);
+  auto control = cli::StorageControl::start(io.executor, node.path(), *service);
+  if (!control) log::warning("commands cannot reach this server: " + control.error().message());
   if (announcer) {
     log::info("storage server " + who.announcement.id);
     serving = true;
     co_await stop.wait();
+    if (control) co_await control->close();
     co_await (*announcer)->close();
     co_await service->drain(clients_may_finish);
+  } else if (control) {
+    co_await control->close();
   }
   co_await service->close();
   if (!announcer) co_return std::unexpected(std::move(announcer.error()));

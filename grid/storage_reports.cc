@@ -3,8 +3,10 @@
 
 #include <boost/json.hpp>
 
+#include "grid/own_share_check.h"
 #include "grid/server/collection_json.h"
 #include "grid/server/disk.h"
+#include "grid/server/disk_server.h"
 #include "grid/server/usage_index.h"
 #include "grid/storage/identity.h"
 
@@ -113,15 +115,31 @@ Result<UsageReport> storage_usage(const NodeDir& node, const std::vector<LeaseAc
 
 Result<> rebuild_usage(const NodeDir& node) {
   const auto& directory = node.storage().directory;
-  std::error_code ignored;
-  std::filesystem::remove(directory / "lafs-usage.mdb", ignored);
-  std::filesystem::remove(directory / "lafs-usage.mdb-lock", ignored);
-  const auto index = UsageIndex::open(directory);
+  const auto index = UsageIndex::make_anew(directory);
   auto done = walk(directory, {}, false, 0,
                    [&](const StorageIndex& si, const auto& shares) { index->set(si, shares); });
   if (!done) return std::unexpected(done.error());
   index->set_complete(true);
   return {};
+}
+
+Task<Result<>> check_advisories(asio::any_io_executor executor, Pool& pool, const NodeDir& node,
+                                std::vector<std::string> files) {
+  DiskServer::Options options;
+  options.directory = node.storage().directory;
+  options.usage_index = false;
+  options.check_share = [&pool](Server& server, ShareKind kind, StorageIndex si, ShareNo number) {
+    return check_own_share(server, kind, si, number, pool);
+  };
+  CO_TRY(disk, DiskServer::open(executor, pool, std::move(options)));
+  Result<> out;
+  for (auto& file : files) {
+    auto checked = co_await disk->check_advisory(std::move(file));
+    if (!checked) out = std::unexpected(std::move(checked.error()));
+    if (!out) break;
+  }
+  co_await disk->close();
+  co_return out;
 }
 
 Result<CollectionCycle> walk_shares(const NodeDir& node, const ExpiryPolicy& policy, bool remove,

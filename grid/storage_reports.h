@@ -3,8 +3,9 @@
 
 // What an operator asks about a storage directory, also while its server runs: how much is stored
 // for whom, what the collector would remove or has removed, what clients reported as damaged.
-// Blocking: for commands.
+// Blocking, mostly: for commands.
 
+#include "grid/base/offload.h"
 #include "grid/node_dir.h"
 #include "grid/server/advisories.h"
 #include "grid/server/collector_state.h"
@@ -41,6 +42,11 @@ Result<UsageReport> storage_usage(const NodeDir& node, const std::vector<LeaseAc
 
 // Makes the usage index anew from the share files. The server does not run.
 Result<> rebuild_usage(const NodeDir& node);
+
+// Looks at the shares of these reports (Advisory::file) and notes what it finds. The server does
+// not run.
+Task<Result<>> check_advisories(asio::any_io_executor executor, Pool& pool, const NodeDir& node,
+                                std::vector<std::string> files);
 
 // A walk over all shares, at once. `remove`: collects, if the policy is enabled; the server does
 // not run then.

@@ -75,7 +75,8 @@ struct StorageService::Parts {
   std::unique_ptr<storage::Collector> collector;
 };
 
-StorageService::StorageService(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+StorageService::StorageService(asio::any_io_executor executor, std::unique_ptr<Parts> parts)
+    : parts_(std::move(parts)), gate_(std::move(executor)) {}
 StorageService::~StorageService() = default;
 
 Task<Result<std::unique_ptr<StorageService>>> StorageService::start(asio::any_io_executor executor,
@@ -110,7 +111,7 @@ Task<Result<std::unique_ptr<StorageService>>> StorageService::start(asio::any_io
   parts->collector = std::make_unique<storage::Collector>(executor, parts->disk_pool, *parts->disk,
                                                           std::move(collector_options));
   show(metrics, *parts->disk, *parts->http, *parts->collector);
-  std::unique_ptr<StorageService> service(new StorageService(std::move(parts)));
+  std::unique_ptr<StorageService> service(new StorageService(executor, std::move(parts)));
   for (const auto& at : who.listen) {
     auto port = co_await service->parts_->http->listen(at.host, at.port);
     if (!port) {
@@ -130,6 +131,25 @@ void StorageService::apply(const StorageConfig& config) {
   parts_->http->set_limits(config.max_connections, config.max_connections_per_peer);
 }
 
+Task<Result<storage::CollectionCycle>> StorageService::collect(storage::ExpiryPolicy policy,
+                                                               Seen seen) {
+  const auto pass = gate_.enter();
+  if (!pass) co_return fail(Errc::closed, "the storage server is stopping");
+  co_return co_await parts_->collector->walk_now(policy, std::move(seen));
+}
+
+Task<Result<>> StorageService::rebuild_usage(Seen seen) {
+  const auto pass = gate_.enter();
+  if (!pass) co_return fail(Errc::closed, "the storage server is stopping");
+  co_return co_await parts_->collector->rebuild_usage(std::move(seen));
+}
+
+Task<Result<storage::Advisory>> StorageService::check_advisory(std::string file) {
+  const auto pass = gate_.enter();
+  if (!pass) co_return fail(Errc::closed, "the storage server is stopping");
+  co_return co_await parts_->disk->check_advisory(std::move(file));
+}
+
 Task<> StorageService::drain(Duration patience) {
   co_await parts_->http->drain(patience);
   co_await close();
@@ -137,6 +157,7 @@ Task<> StorageService::drain(Duration patience) {
 
 Task<> StorageService::close() {
   co_await parts_->http->close();
+  co_await gate_.close();
   co_await parts_->collector->close();
   co_await parts_->disk->close();
 }

@@ -34,10 +34,11 @@ bool may_ask_to_flush = true;
 constexpr auto quiet = asio::as_tuple(asio::use_awaitable);
 
 // A path of a socket is short, a node directory's may be long.
-Result<Socket> connect(asio::any_io_executor executor, const std::filesystem::path& node) {
+Result<Socket> connect(asio::any_io_executor executor, const std::filesystem::path& node,
+                       const std::string& name) {
   const int directory = ::open(node.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (directory < 0) return fail(Errc::not_found, node.string());
-  const auto path = "/proc/self/fd/" + std::to_string(directory) + "/" + control_socket_name;
+  const auto path = "/proc/self/fd/" + std::to_string(directory) + "/" + name;
   Socket socket(executor);
   boost::system::error_code failed;
   socket.connect(asio::local::stream_protocol::endpoint(path), failed);
@@ -87,13 +88,28 @@ Task<Result<std::string>> converse(Socket& socket, std::string request,
 
 }  // namespace
 
-Task<Result<std::string>> ask_daemon(std::filesystem::path node, std::string request,
-                                     Duration limit,
-                                     std::function<void(const std::string&)> progress) {
-  auto socket = connect(co_await asio::this_coro::executor, node);
+namespace {
+
+Task<Result<std::string>> ask(std::filesystem::path node, std::string name, std::string request,
+                              Duration limit, std::function<void(const std::string&)> progress) {
+  auto socket = connect(co_await asio::this_coro::executor, node, name);
   if (!socket) co_return std::unexpected(socket.error());
   co_return co_await within(limit, "the daemon's answer",
                             converse(*socket, std::move(request), std::move(progress)));
+}
+
+}  // namespace
+
+Task<Result<std::string>> ask_daemon(std::filesystem::path node, std::string request,
+                                     Duration limit,
+                                     std::function<void(const std::string&)> progress) {
+  return ask(std::move(node), control_socket_name, std::move(request), limit, std::move(progress));
+}
+
+Task<Result<std::string>> ask_storage_server(std::filesystem::path node, std::string request,
+                                             Duration limit,
+                                             std::function<void(const std::string&)> progress) {
+  return ask(std::move(node), storage_socket_name, std::move(request), limit, std::move(progress));
 }
 
 void never_flush_daemon() { may_ask_to_flush = false; }

@@ -13,6 +13,7 @@
 #include "frontends/cli/commands.h"
 #include "frontends/cli/local_grid.h"
 #include "frontends/cli/output.h"
+#include "frontends/cli/storage_control.h"
 #include "grid/base/log.h"
 #include "grid/base/metrics_endpoint.h"
 #include "grid/base/notify.h"
@@ -98,12 +99,15 @@ Task<Result<Exit>> serve_storage(Io io, const Globals& globals, const ServeStora
     co_await service->close();
     co_return std::unexpected(std::move(announcer.error()));
   }
+  auto control = StorageControl::start(io.executor, node.path(), *service);
+  if (!control) log::warning("commands cannot reach this server: " + control.error().message());
   TaskGroup companions(io.executor);
   companions.spawn(reload_on_hangup(io.executor, node.path(), *service));
   if (const auto port = node.storage().metrics_port) {
     if (auto offered = endpoint.listen(*port); !offered) {
       companions.cancel();
       co_await companions.join();
+      if (control) co_await control->close();
       co_await (*announcer)->close();
       co_await service->close();
       co_return std::unexpected(offered.error());
@@ -120,6 +124,7 @@ Task<Result<Exit>> serve_storage(Io io, const Globals& globals, const ServeStora
   notify_service_manager("STOPPING=1");
   companions.cancel();
   co_await companions.join();
+  if (control) co_await control->close();
   co_await (*announcer)->close();
   co_await endpoint.close();
   co_await service->drain(drain_patience);

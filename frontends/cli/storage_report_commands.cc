@@ -9,6 +9,8 @@
 #include "frontends/cli/commands.h"
 #include "frontends/cli/local_grid.h"
 #include "frontends/cli/output.h"
+#include "frontends/cli/progress.h"
+#include "frontends/cli/storage_control.h"
 #include "grid/base/base32.h"
 #include "grid/base/netstring.h"
 #include "grid/node_dir/quantities.h"
@@ -24,6 +26,12 @@ using Rows = std::vector<std::vector<std::string>>;
 struct UsageOptions {
   std::vector<std::string> accounts;
   bool rebuild = false;
+  bool json = false;
+};
+
+struct AdvisoryOptions {
+  std::vector<std::string> shares;
+  bool check = false;
   bool json = false;
 };
 
@@ -75,21 +83,61 @@ Result<grid::LeaseAccount> account_of(const std::string& text) {
   return grid::LeaseAccount{text.substr(0, equals), *secret};
 }
 
-Result<Exit> usage(const Globals& globals, const UsageOptions& options) {
-  TRY(node, grid::NodeDir::open(globals.node_path()));
+// What changes the directory is done here when no server has it, and by the server otherwise.
+class Turn {
+ public:
+  static Result<Turn> take(const grid::NodeDir& node) {
+    auto lock = take_server_lock(node.path());
+    if (lock) return Turn(std::move(*lock), {});
+    if (lock.error().code != Errc::busy) return std::unexpected(lock.error());
+    return Turn(std::nullopt, lock.error());
+  }
+  bool ours() const { return lock_.has_value(); }
+  // When nobody answered: who has the directory does not listen.
+  Error unanswered(Error error) const {
+    if (error.code != Errc::not_found) return error;
+    return {Errc::busy, busy_.context + "; it does not listen on its control socket: end it first"};
+  }
+
+ private:
+  Turn(std::optional<grid::FileLock> lock, Error busy)
+      : lock_(std::move(lock)), busy_(std::move(busy)) {}
+  std::optional<grid::FileLock> lock_;
+  Error busy_;
+};
+
+class WalkProgress {
+ public:
+  explicit WalkProgress(bool wanted) : bar_("shares", wanted) { bar_.unit("shares"); }
+  SharesSeen seen() {
+    return [this](std::uint64_t shares) { bar_.at(shares); };
+  }
+
+ private:
+  Progress bar_;
+};
+
+Task<Result<>> rebuild(const grid::NodeDir& node, bool quiet) {
+  CO_TRY(turn, Turn::take(node));
+  if (turn.ours()) co_return grid::rebuild_usage(node);
+  WalkProgress progress(!quiet);
+  auto done = co_await ask_to_rebuild(node.path(), progress.seen());
+  if (!done) co_return std::unexpected(turn.unanswered(done.error()));
+  co_return done;
+}
+
+Task<Result<Exit>> usage(const Globals& globals, const UsageOptions& options) {
+  CO_TRY(node, grid::NodeDir::open(globals.node_path()));
   std::vector<grid::LeaseAccount> accounts;
   for (const auto& text : options.accounts) {
-    TRY(account, account_of(text));
+    CO_TRY(account, account_of(text));
     accounts.push_back(std::move(account));
   }
-  if (options.rebuild) {
-    TRY(lock, take_server_lock(node.path()));
-    TRY_DO(grid::rebuild_usage(node));
-  }
-  TRY(report, grid::storage_usage(node, accounts, std::time(nullptr)));
+  if (options.rebuild) CO_TRY_DO(co_await rebuild(node, options.json));
+  CO_TRY(report, grid::storage_usage(node, accounts, std::time(nullptr)));
   if (options.json) {
     print(report.json() + "\n");
-    return Exit::ok;
+    co_return Exit::ok;
   }
   Rows rows{{"STORED", "SHARES", "DATA", "ON DISK"}};
   add_rows(rows, report.totals);
@@ -116,7 +164,7 @@ Result<Exit> usage(const Globals& globals, const UsageOptions& options) {
           ", removed " + count(walk.tally.removed.total().shares) + " shares, " +
           human_size(walk.tally.removed.total().disk_bytes) + "\n");
   }
-  return Exit::ok;
+  co_return Exit::ok;
 }
 
 void print_cycle(const grid::storage::CollectionCycle& cycle) {
@@ -160,9 +208,7 @@ Result<Exit> gc_history(const grid::NodeDir& node, bool as_json) {
   return Exit::ok;
 }
 
-Result<Exit> gc(const Globals& globals, const GcOptions& options) {
-  TRY(node, grid::NodeDir::open(globals.node_path()));
-  if (options.history) return gc_history(node, options.json);
+Result<grid::storage::ExpiryPolicy> policy_of(const grid::NodeDir& node, const GcOptions& options) {
   using grid::storage::ExpiryPolicy;
   auto policy = node.storage().expiry;
   if (!options.age.empty()) {
@@ -175,27 +221,85 @@ Result<Exit> gc(const Globals& globals, const GcOptions& options) {
     policy.mode = ExpiryPolicy::Mode::cutoff_date;
     policy.cutoff = cutoff;
   }
-  std::optional<grid::FileLock> lock;
-  if (options.collect) {
-    // Saying so is enough: the switch in tahoe.cfg is for what happens unasked.
-    policy.enabled = true;
-    TRY(taken, take_server_lock(node.path()));
-    lock.emplace(std::move(taken));
-  }
-  TRY(cycle, grid::walk_shares(node, policy, options.collect, std::time(nullptr)));
-  if (options.json) {
-    print(cycle_json(cycle) + "\n");
-    return Exit::ok;
-  }
-  print(cycle.policy + (options.collect ? ":\n\n" : "; nothing is removed:\n\n"));
-  print_cycle(cycle);
-  return Exit::ok;
+  return policy;
 }
 
-Result<Exit> advisories(const Globals& globals, bool as_json) {
-  TRY(node, grid::NodeDir::open(globals.node_path()));
-  TRY(all, list_advisories(grid::storage::ShareTree(node.storage().directory)));
-  if (as_json) {
+Task<Result<grid::storage::CollectionCycle>> collect(const grid::NodeDir& node,
+                                                     grid::storage::ExpiryPolicy policy,
+                                                     bool quiet) {
+  // Saying so is enough: the switch in tahoe.cfg is for what happens unasked.
+  policy.enabled = true;
+  CO_TRY(turn, Turn::take(node));
+  if (turn.ours()) co_return grid::walk_shares(node, policy, true, std::time(nullptr));
+  WalkProgress progress(!quiet);
+  auto cycle = co_await ask_to_collect(node.path(), policy, progress.seen());
+  if (!cycle) co_return std::unexpected(turn.unanswered(cycle.error()));
+  co_return cycle;
+}
+
+Task<Result<Exit>> gc(const Globals& globals, const GcOptions& options) {
+  CO_TRY(node, grid::NodeDir::open(globals.node_path()));
+  if (options.history) co_return gc_history(node, options.json);
+  CO_TRY(policy, policy_of(node, options));
+  Result<grid::storage::CollectionCycle> cycle = grid::storage::CollectionCycle{};
+  if (options.collect) {
+    cycle = co_await collect(node, policy, options.json);
+  } else {
+    cycle = grid::walk_shares(node, policy, false, std::time(nullptr));
+  }
+  if (!cycle) co_return std::unexpected(cycle.error());
+  if (options.json) {
+    print(cycle_json(*cycle) + "\n");
+    co_return Exit::ok;
+  }
+  print(cycle->policy + (options.collect ? ":\n\n" : "; nothing is removed:\n\n"));
+  print_cycle(*cycle);
+  co_return Exit::ok;
+}
+
+// Has the shares of these reports looked at again.
+Task<Result<>> check_again(Io io, const grid::NodeDir& node, std::vector<std::string> files) {
+  CO_TRY(turn, Turn::take(node));
+  if (turn.ours()) {
+    co_return co_await grid::check_advisories(io.executor, io.pool, node, std::move(files));
+  }
+  for (auto& file : files) {
+    auto done = co_await ask_to_check(node.path(), std::move(file));
+    if (!done) co_return std::unexpected(turn.unanswered(done.error()));
+  }
+  co_return Result<>{};
+}
+
+std::string share_of(const grid::storage::Advisory& advisory) {
+  return advisory.si.text() + "/" + count(advisory.number.value);
+}
+
+// "STORAGE_INDEX" or "STORAGE_INDEX/NUMBER"; none: all.
+bool is_meant(const grid::storage::Advisory& advisory, const std::vector<std::string>& shares) {
+  const auto name = share_of(advisory);
+  return shares.empty() || std::ranges::any_of(shares, [&](const std::string& s) {
+           return s == name || s == advisory.si.text();
+         });
+}
+
+Task<Result<Exit>> advisories(Io io, const Globals& globals, const AdvisoryOptions& options) {
+  CO_TRY(node, grid::NodeDir::open(globals.node_path()));
+  const grid::storage::ShareTree tree(node.storage().directory);
+  CO_TRY(all, list_advisories(tree));
+  std::erase_if(all, [&](const auto& a) { return !is_meant(a, options.shares); });
+  if (!options.shares.empty() && all.empty()) {
+    co_return fail(Errc::not_found, "no client has reported " + options.shares.front());
+  }
+  if (options.check) {
+    std::vector<std::string> files;
+    for (const auto& a : all) files.push_back(a.file);
+    CO_TRY_DO(co_await check_again(io, node, std::move(files)));
+    CO_TRY(again, list_advisories(tree));
+    all = std::move(again);
+    std::erase_if(all, [&](const auto& a) { return !is_meant(a, options.shares); });
+  }
+  if (options.json) {
+    using Finding = grid::storage::Advisory::Finding;
     json::array list;
     for (const auto& a : all) {
       json::object one{
@@ -207,7 +311,8 @@ Result<Exit> advisories(const Globals& globals, bool as_json) {
           {"reason", printable(a.reason)}};
       if (a.check) {
         one["check"] = json::object{{"time", a.check->time},
-                                    {"sound", a.check->sound},
+                                    {"result", name_of(a.check->finding)},
+                                    {"sound", a.check->finding == Finding::sound},
                                     {"detail", printable(a.check->detail)}};
       } else {
         one["check"] = nullptr;
@@ -215,18 +320,17 @@ Result<Exit> advisories(const Globals& globals, bool as_json) {
       list.push_back(std::move(one));
     }
     print(json::serialize(list) + "\n");
-    return Exit::ok;
+    co_return Exit::ok;
   }
   Rows rows{{"REPORTED", "KIND", "SHARE", "OUR LOOK AT IT", "REASON"}};
   for (const auto& a : all) {
     rows.push_back({a.time.substr(0, 19),
                     a.kind == grid::storage::ShareKind::mutable_ ? "mutable" : "immutable",
-                    a.si.text() + "/" + count(a.number.value),
-                    a.check ? (a.check->sound ? "sound" : "damaged") : "-",
+                    share_of(a), a.check ? std::string(name_of(a.check->finding)) : "-",
                     printable(a.reason.substr(0, 60))});
   }
   print(format_table(rows));
-  return Exit::ok;
+  co_return Exit::ok;
 }
 
 }  // namespace
@@ -238,16 +342,14 @@ void add_storage_report_commands(Commands& commands) {
       ->add_option("--account", usage_options->accounts,
                    "Count the leases of this client: FILE is its private/secret")
       ->type_name("NAME=FILE");
-  using_->add_flag("--rebuild", usage_options->rebuild,
-                   "Make the usage index anew first (while the server is stopped)");
+  using_->add_flag("--rebuild", usage_options->rebuild, "Make the usage index anew first");
   using_->add_flag("--json", usage_options->json, "Print one JSON object");
-  commands.on(using_,
-              [&commands, usage_options] { return usage(commands.globals(), *usage_options); });
+  commands.on_io(
+      using_, [&commands, usage_options](Io) { return usage(commands.globals(), *usage_options); });
 
   auto* collecting = commands.add("storage gc", "Say which shares have run out; remove them");
   auto gc_options = std::make_shared<GcOptions>();
-  collecting->add_flag("--collect", gc_options->collect,
-                       "Remove them now (while the server is stopped)");
+  collecting->add_flag("--collect", gc_options->collect, "Remove them now");
   collecting->add_option("--age", gc_options->age, "Leases older than this have run out")
       ->type_name("DURATION");
   collecting
@@ -258,12 +360,19 @@ void add_storage_report_commands(Commands& commands) {
   collecting->add_flag("--history", gc_options->history,
                        "What the server's own walks over the shares found and removed");
   collecting->add_flag("--json", gc_options->json, "Print JSON");
-  commands.on(collecting, [&commands, gc_options] { return gc(commands.globals(), *gc_options); });
+  commands.on_io(collecting,
+                 [&commands, gc_options](Io) { return gc(commands.globals(), *gc_options); });
 
   auto* reported = commands.add("storage advisories", "List shares that clients call damaged");
-  auto as_json = std::make_shared<bool>(false);
-  reported->add_flag("--json", *as_json, "Print one JSON array");
-  commands.on(reported, [&commands, as_json] { return advisories(commands.globals(), *as_json); });
+  auto options = std::make_shared<AdvisoryOptions>();
+  reported
+      ->add_option("share", options->shares, "Only these: STORAGE-INDEX or STORAGE-INDEX/NUMBER")
+      ->type_name("SHARE");
+  reported->add_flag("--check", options->check, "Look at the shares again");
+  reported->add_flag("--json", options->json, "Print one JSON array");
+  commands.on_io(reported, [&commands, options](Io io) {
+    return advisories(io, commands.globals(), *options);
+  });
 }
 
 }  // namespace lafs::cli

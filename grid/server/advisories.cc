@@ -39,7 +39,35 @@ Result<std::string> read_whole(const std::filesystem::path& path) {
   return to_text(ByteView(raw).first(n));
 }
 
+using Finding = Advisory::Finding;
+struct FindingName {
+  Finding finding;
+  std::string_view name;
+};
+constexpr FindingName findings[] = {{Finding::sound, "sound"},
+                                    {Finding::damaged, "damaged"},
+                                    {Finding::gone, "gone"},
+                                    {Finding::unknown, "unknown"}};
+
 }  // namespace
+
+std::string_view name_of(Finding finding) {
+  return std::ranges::find(findings, finding, &FindingName::finding)->name;
+}
+
+Finding finding_of(const Result<>& outcome) {
+  if (outcome) return Finding::sound;
+  switch (outcome.error().code) {
+    case Errc::not_found:
+      return Finding::gone;
+    case Errc::unsupported:
+    case Errc::too_large:
+    case Errc::busy:
+      return Finding::unknown;
+    default:
+      return Finding::damaged;  // what the disk cannot read is
+  }
+}
 
 Result<Advisory> parse_advisory(std::string_view file_name, std::string_view text) {
   const auto no = [] { return fail(Errc::corrupt, "not a corruption advisory"); };
@@ -69,10 +97,24 @@ Result<Advisory> parse_advisory(std::string_view file_name, std::string_view tex
 std::optional<Advisory::Check> parse_check(std::string_view text) {
   const auto time = value_of(take_line(text), "checked");
   const auto result = value_of(take_line(text), "result");
-  if (!time || !result || (*result != "sound" && *result != "damaged")) return std::nullopt;
+  if (!time || !result) return std::nullopt;
+  const auto finding = std::ranges::find(findings, *result, &FindingName::name);
+  if (finding == std::end(findings)) return std::nullopt;
   take_line(text);
-  return Advisory::Check{std::string(*time), *result == "sound",
+  return Advisory::Check{std::string(*time), finding->finding,
                          std::string(without_trailing_lines(text))};
+}
+
+Result<Advisory> read_advisory(const ShareTree& tree, const std::string& file) {
+  // A name, not a way out of the directory.
+  if (file.find('/') != file.npos) return fail(Errc::not_found, "no advisory " + file);
+  const auto path = tree.advisories() / file;
+  TRY(text, read_whole(path));
+  TRY(advisory, parse_advisory(file, text));
+  if (const auto check = read_whole(path.string() + std::string(suffix))) {
+    advisory.check = parse_check(*check);
+  }
+  return advisory;
 }
 
 Result<std::vector<Advisory>> list_advisories(const ShareTree& tree) {
@@ -82,13 +124,7 @@ Result<std::vector<Advisory>> list_advisories(const ShareTree& tree) {
        it.increment(error)) {
     const auto name = it->path().filename().string();
     if (name.ends_with(suffix)) continue;
-    const auto text = read_whole(it->path());
-    auto advisory = text ? parse_advisory(name, *text) : std::unexpected(text.error());
-    if (!advisory) continue;
-    if (const auto check = read_whole(it->path().string() + std::string(suffix))) {
-      advisory->check = parse_check(*check);
-    }
-    out.push_back(std::move(*advisory));
+    if (auto advisory = read_advisory(tree, name)) out.push_back(std::move(*advisory));
   }
   if (error && error != std::errc::no_such_file_or_directory) {
     return fail(error == std::errc::permission_denied ? Errc::access_denied : Errc::io,
@@ -102,7 +138,7 @@ Result<> note_check(Disk& disk, const ShareTree& tree, const std::string& adviso
                     const Result<>& outcome, std::int64_t now) {
   const auto text =
       fmt::format("checked: {:%Y-%m-%dT%H:%M:%SZ}\nresult: {}\n\n{}\n",
-                  fmt::gmtime(static_cast<std::time_t>(now)), outcome ? "sound" : "damaged",
+                  fmt::gmtime(static_cast<std::time_t>(now)), name_of(finding_of(outcome)),
                   outcome ? "" : outcome.error().message());
   TRY(file, disk.create(tree.advisories() / (advisory + std::string(suffix))));
   return disk.write(file, 0, as_bytes(text));

@@ -11,16 +11,19 @@ namespace lafs::grid::storage {
 namespace {
 constexpr auto working_time = std::chrono::milliseconds(50);  // then it sleeps
 constexpr auto save_interval = std::chrono::seconds(10);
+constexpr auto tell_interval = std::chrono::milliseconds(500);
 }  // namespace
 
 Collector::Collector(asio::any_io_executor executor, Pool& pool, DiskServer& disk, Options options)
-    : executor_(executor),
+    : executor_(std::move(executor)),
       pool_(pool),
       disk_(disk),
       options_(std::move(options)),
       tree_(options_.directory),
       state_(CollectorState::load(options_.directory)),
-      task_(std::move(executor)) {}
+      saving_(executor_, 1),
+      due_(executor_),
+      task_(executor_) {}
 
 Collector::~Collector() = default;
 
@@ -43,18 +46,17 @@ std::int64_t Collector::now() const {
 }
 
 Task<> Collector::run() {
-  if (!disk_.wants_walk()) co_await sleep_for(options_.first_delay);
+  if (!disk_.wants_walk()) co_await due_.wait(Clock::now() + options_.first_delay);
   while (true) {
-    bool stop = co_await stop_requested();
+    const bool stop = co_await stop_requested();
     if (stop) co_return;
     const auto interval = std::chrono::duration_cast<std::chrono::seconds>(options_.interval);
     const auto last = state_.history.empty() ? 0 : state_.history.back().started;
     const auto due = last + interval.count();
     if (!state_.current && !disk_.wants_walk() && now() < due) {
       // A clock that was set back must not put the next walk off for years.
-      co_await sleep_for(std::min(interval, std::chrono::seconds(due - now())));
-      stop = co_await stop_requested();
-      if (stop) co_return;
+      co_await due_.wait(Clock::now() + std::min(interval, std::chrono::seconds(due - now())));
+      continue;
     }
     auto done = co_await walk();
     if (!done) {
@@ -76,20 +78,22 @@ Task<Result<>> Collector::walk() {
   }
   state_.current->enabled = options_.policy.enabled;
   state_.current->policy = options_.policy.text();
-  const auto share_of_time =
-      disk_.wants_walk() ? options_.share_of_time_to_index : options_.share_of_time;
-  working_since_ = saved_ = Clock::now();
+  const auto index = disk_.index_number();
+  Walk walk{options_.policy,
+            disk_.wants_walk() ? options_.share_of_time_to_index : options_.share_of_time,
+            state_.current->tally, state_.behind};
+  saved_ = Clock::now();
 
   const unsigned first = state_.behind ? prefix_of(*state_.behind) : 0;
   for (unsigned prefix = first; prefix < bucket_prefixes; ++prefix) {
-    auto done = co_await walk_prefix(prefix, share_of_time);
+    auto done = co_await walk_prefix(prefix, walk);
     if (!done) {
       co_await save();
       co_return done;
     }
   }
   state_.finish(now());
-  if (whole) disk_.walk_done();
+  if (whole) disk_.walk_done(index);
   co_await save();
   const auto& t = state_.history.back().tally;
   log::info(options_.policy.enabled ? "walked over all shares"
@@ -102,7 +106,39 @@ Task<Result<>> Collector::walk() {
   co_return Result<>{};
 }
 
-Task<Result<>> Collector::walk_prefix(unsigned prefix, double share_of_time) {
+Task<Result<CollectionCycle>> Collector::walk_now(ExpiryPolicy policy, Seen seen) {
+  CollectionCycle cycle;
+  cycle.started = now();
+  cycle.enabled = policy.enabled;
+  cycle.policy = policy.text();
+  const auto index = disk_.index_number();
+  std::optional<StorageIndex> behind;
+  Walk walk{policy, options_.share_of_time_when_asked, cycle.tally, behind};
+  auto told = Clock::now();
+  for (unsigned prefix = 0; prefix < bucket_prefixes; ++prefix) {
+    CO_TRY_DO(co_await walk_prefix(prefix, walk));
+    if (!seen || Clock::now() - told < tell_interval) continue;
+    told = Clock::now();
+    co_await seen(cycle.tally);
+  }
+  disk_.walk_done(index);
+  cycle.finished = now();
+  cycle.number = state_.next_number();
+  state_.add(cycle);
+  co_await save();
+  co_return cycle;
+}
+
+Task<Result<>> Collector::rebuild_usage(Seen seen) {
+  disk_.renew_index();
+  const ExpiryPolicy nothing_goes;
+  auto walked = co_await walk_now(nothing_goes, std::move(seen));
+  if (walked) co_return Result<>{};
+  due_.notify();
+  co_return std::unexpected(std::move(walked.error()));
+}
+
+Task<Result<>> Collector::walk_prefix(unsigned prefix, Walk& walk) {
   CO_TRY(there, co_await offload(pool_, [this, prefix] { return buckets_of(tree_, prefix); }));
   // What only the index knows has gone without us: looking at it makes the index forget it.
   auto all = disk_.indexed_buckets(prefix);
@@ -111,30 +147,32 @@ Task<Result<>> Collector::walk_prefix(unsigned prefix, double share_of_time) {
   const auto twice = std::ranges::unique(all);
   all.erase(twice.begin(), twice.end());
   for (const auto& si : all) {
-    if (state_.behind && si <= *state_.behind) continue;
-    CO_TRY(tally, co_await disk_.examine(si, options_.policy));
-    state_.current->tally.add(tally);
-    state_.behind = si;
-    if (Clock::now() - working_since_ >= working_time) co_await rest(share_of_time);
+    if (walk.behind && si <= *walk.behind) continue;
+    CO_TRY(tally, co_await disk_.examine(si, walk.policy));
+    walk.tally.add(tally);
+    walk.behind = si;
+    if (Clock::now() - walk.working_since >= working_time) co_await rest(walk);
     const bool stop = co_await stop_requested();
     if (stop) co_return fail(Errc::cancelled);
   }
   co_return Result<>{};
 }
 
-Task<> Collector::rest(double share_of_time) {
-  const auto worked = Clock::now() - working_since_;
-  if (share_of_time < 1) {
-    const auto pause = std::chrono::duration<double>(worked) * (1 / share_of_time - 1);
+Task<> Collector::rest(Walk& walk) {
+  const auto worked = Clock::now() - walk.working_since;
+  if (walk.share_of_time < 1) {
+    const auto pause = std::chrono::duration<double>(worked) * (1 / walk.share_of_time - 1);
     co_await sleep_for(std::chrono::duration_cast<Duration>(pause));
   }
   if (Clock::now() - saved_ >= save_interval) co_await save();
-  working_since_ = Clock::now();
+  walk.working_since = Clock::now();
 }
 
 Task<> Collector::save() {
   saved_ = Clock::now();
-  auto done = co_await offload(pool_, [this] { return state_.save(options_.directory); });
+  const auto turn = co_await saving_.acquire();
+  auto job = [state = state_, where = options_.directory] { return state.save(where); };
+  auto done = co_await offload(pool_, job);
   if (!done) log::warning("the collector's state was not saved: " + done.error().message());
 }
 

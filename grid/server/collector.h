@@ -22,6 +22,8 @@ class Collector {
     double share_of_time = 0.1;
     // A walk that makes a missing usage index goes faster, and begins at once.
     double share_of_time_to_index = 0.5;
+    // And one that somebody waits for.
+    double share_of_time_when_asked = 0.7;
     // Seconds since 1970; the system's clock when this is empty.
     std::function<std::int64_t()> unix_time;
   };
@@ -36,12 +38,27 @@ class Collector {
 
   // One walk from where the state says to the end. Errc::cancelled: it was stopped on the way.
   Task<Result<>> walk();
+  // One over everything, by another policy, beside the background's. `seen` hears of it now and
+  // then. It gets a place in the history.
+  using Seen = std::function<Task<>(const CollectionTally&)>;
+  Task<Result<CollectionCycle>> walk_now(ExpiryPolicy policy, Seen seen);
+  // The usage index is thrown away and made anew from the shares. Errc::cancelled: the background
+  // goes on with that.
+  Task<Result<>> rebuild_usage(Seen seen);
   const CollectorState& state() const { return state_; }
 
  private:
+  struct Walk {
+    const ExpiryPolicy& policy;
+    double share_of_time;
+    CollectionTally& tally;
+    std::optional<StorageIndex>& behind;
+    TimePoint working_since = Clock::now();
+  };
+
   Task<> run();
-  Task<Result<>> walk_prefix(unsigned prefix, double share_of_time);
-  Task<> rest(double share_of_time);
+  Task<Result<>> walk_prefix(unsigned prefix, Walk& walk);
+  Task<> rest(Walk& walk);
   Task<> save();
   std::int64_t now() const;
 
@@ -51,8 +68,9 @@ class Collector {
   Options options_;
   ShareTree tree_;
   CollectorState state_;
-  TimePoint working_since_;
   TimePoint saved_;
+  Limiter saving_;
+  Signal due_;  // the background's next walk does not wait for its time
   TaskGroup task_;
 };
 

@@ -71,16 +71,22 @@ CollectionCycle cycle_of(const json::value& v) {
 }  // namespace
 
 std::uint64_t CollectorState::next_number() const {
-  return history.empty() ? 1 : history.back().number + 1;
+  std::uint64_t last = current ? current->number : 0;
+  for (const auto& cycle : history) last = std::max(last, cycle.number);
+  return last + 1;
 }
 
 void CollectorState::finish(std::int64_t now) {
   if (!current) return;
   current->finished = now;
-  history.push_back(std::move(*current));
-  if (history.size() > most_history) history.erase(history.begin());
+  add(std::move(*current));
   current.reset();
   behind.reset();
+}
+
+void CollectorState::add(CollectionCycle cycle) {
+  history.push_back(std::move(cycle));
+  if (history.size() > most_history) history.erase(history.begin());
 }
 
 std::string CollectorState::text() const {
@@ -128,6 +134,15 @@ Result<> CollectorState::save(const std::filesystem::path& storage_directory) co
   TRY(file, disk.create(next));
   TRY_DO(disk.write(file, 0, as_bytes(text())));
   return disk.rename(next, path);
+}
+
+Result<CollectionCycle> parse_cycle(std::string_view object, std::string_view member) {
+  try {
+    const auto value = json::parse(json::string_view(object.data(), object.size()));
+    return cycle_of(value.as_object().at(json::string_view(member.data(), member.size())));
+  } catch (const std::exception& e) {
+    return fail(Errc::corrupt, std::string("not a report of a walk: ") + e.what());
+  }
 }
 
 std::string cycle_json(const CollectionCycle& cycle) { return json::serialize(to_json(cycle)); }

@@ -29,7 +29,10 @@ struct CollectorState {
   std::vector<CollectionCycle> history;  // oldest first
 
   std::uint64_t next_number() const;
+  // `current` is done.
   void finish(std::int64_t now);
+  // One that ended beside `current`.
+  void add(CollectionCycle cycle);
 
   std::string text() const;
   // Errc::corrupt.
@@ -39,7 +42,8 @@ struct CollectorState {
   Result<> save(const std::filesystem::path& storage_directory) const;
 };
 
-// One JSON object.
+// One JSON object, and the one that is a member of another. Errc::corrupt.
 std::string cycle_json(const CollectionCycle& cycle);
+Result<CollectionCycle> parse_cycle(std::string_view object, std::string_view member);
 
 }  // namespace lafs::grid::storage

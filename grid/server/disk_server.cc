@@ -180,7 +180,7 @@ Task<Result<>> DiskServer::advise_corrupt(ShareKind kind, StorageIndex si, Share
   ++s.advisories;
   if (s.options.check_share && s.checks_waiting < most_checks_waiting) {
     ++s.checks_waiting;
-    s.background.spawn(s.check_reported({kind, si, number, name}));
+    s.background.spawn(s.check_reported(kind, si, number, name));
   }
   co_return Result<>{};
 }

@@ -15,6 +15,7 @@
 #include <functional>
 
 #include "grid/base/offload.h"
+#include "grid/server/advisories.h"
 #include "grid/server/collection.h"
 #include "grid/storage/server.h"
 
@@ -71,7 +72,15 @@ class DiskServer final : public Server {
   std::vector<StorageIndex> indexed_buckets(unsigned prefix) const;
   Task<Result<CollectionTally>> examine(StorageIndex si, ExpiryPolicy policy);
   bool wants_walk() const;
-  void walk_done();
+  // Begins with an empty index.
+  void renew_index();
+  // Another one after each renewal; which one the walk that has ended made complete.
+  unsigned index_number() const;
+  void walk_done(unsigned index);
+
+  // Looks at the share of a report of clients (Advisory::file) once more, and notes what it finds.
+  // Errc::not_found: there is no such report; unsupported: without Options::check_share.
+  Task<Result<Advisory>> check_advisory(std::string file);
 
   Task<Result<ServerVersion>> version() override;
   Task<Result<>> add_lease(StorageIndex si, LeaseSecrets lease) override;

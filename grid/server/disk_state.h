@@ -12,14 +12,6 @@
 
 namespace lafs::grid::storage {
 
-// A share that a client calls damaged, and the report's file.
-struct Reported {
-  ShareKind kind = ShareKind::immutable;
-  StorageIndex si;
-  ShareNo number;
-  std::string file;
-};
-
 struct DiskServer::State {
   State(asio::any_io_executor e, Pool& p, Options o)
       : executor(e),
@@ -45,17 +37,20 @@ struct DiskServer::State {
   Task<Result<>> discard(Uploads::Key key);
   Task<> expire_idle_uploads();
   Task<> commit_usage();
-  Task<> check_reported(Reported what);
+  // Notes the outcome beside the report of that name.
+  Task<Result<>> check_share(ShareKind kind, StorageIndex si, ShareNo number, std::string advisory);
+  Task<> check_reported(ShareKind kind, StorageIndex si, ShareNo number, std::string advisory);
 
   // Runs `job` on the pool and then brings the usage index up to date about `si`, whatever came of
   // the job. The caller has the turn to write.
   template <class Job>
   Task<std::invoke_result_t<Job&>> change(StorageIndex si, Job job) {
     using Out = std::pair<std::invoke_result_t<Job&>, std::map<ShareNo, ShareFacts>>;
+    const bool indexed = index != nullptr;
     auto both = [&]() -> Out {
       auto result = job();
       return {std::move(result),
-              index ? facts_of_bucket(tree, si) : std::map<ShareNo, ShareFacts>{}};
+              indexed ? facts_of_bucket(tree, si) : std::map<ShareNo, ShareFacts>{}};
     };
     auto out = co_await offload(pool, std::ref(both));
     if (index) index->set(si, out.second);
@@ -73,6 +68,7 @@ struct DiskServer::State {
   Turns turns;
   Uploads uploads;
   std::unique_ptr<UsageIndex> index;  // nothing: not wanted
+  unsigned index_number = 0;
   TaskGroup background;
   std::size_t advisories = 0;      // files there
   std::size_t checks_waiting = 0;  // check_reported() in flight

@@ -43,9 +43,20 @@ std::optional<ByKind> DiskServer::usage() const {
 
 bool DiskServer::wants_walk() const { return state_->index && state_->index->wants_walk(); }
 
-void DiskServer::walk_done() {
-  if (state_->index) state_->index->set_complete(true);
+void DiskServer::walk_done(unsigned index) {
+  if (state_->index && index == state_->index_number) state_->index->set_complete(true);
 }
+
+void DiskServer::renew_index() {
+  State& s = *state_;
+  if (!s.index) return;
+  s.index->abandon();
+  s.index.reset();
+  s.index = UsageIndex::make_anew(s.tree.root());
+  ++s.index_number;
+}
+
+unsigned DiskServer::index_number() const { return state_->index_number; }
 
 std::vector<StorageIndex> DiskServer::indexed_buckets(unsigned prefix) const {
   return state_->index ? state_->index->buckets_of(prefix) : std::vector<StorageIndex>{};
@@ -71,29 +82,45 @@ Task<> DiskServer::State::commit_usage() {
   }
 }
 
-Task<> DiskServer::State::check_reported(Reported what) {
-  {
-    const auto one = co_await checking.acquire();
-    const bool stop = co_await stop_requested();
-    if (!stop) {
-      auto outcome = co_await options.check_share(*self, what.kind, what.si, what.number);
-      // A server that is being closed answers nobody, not even this.
-      const bool known = outcome || (outcome.error().code != Errc::cancelled &&
-                                     outcome.error().code != Errc::closed);
-      if (known) {
-        auto noted = co_await offload(
-            pool, [&] { return note_check(disk, tree, what.file, outcome, now()); });
-        if (!noted) log::warning("the check was not noted: " + noted.error().message());
-        const auto share = what.si.text() + "/" + std::to_string(what.number.value);
-        if (outcome) {
-          log::info("a share reported as damaged is sound", {{"share", share}});
-        } else {
-          log::error("a share is damaged: " + outcome.error().message(), {{"share", share}});
-        }
-      }
-    }
+Task<Result<>> DiskServer::State::check_share(ShareKind kind, StorageIndex si, ShareNo number,
+                                              std::string advisory) {
+  const auto one = co_await checking.acquire();
+  const bool stop = co_await stop_requested();
+  if (stop) co_return fail(Errc::cancelled);
+  auto outcome = co_await options.check_share(*self, kind, si, number);
+  // A server that is being closed answers nobody, not even this.
+  if (!outcome && outcome.error().code == Errc::cancelled) co_return outcome;
+  if (!outcome && outcome.error().code == Errc::closed) co_return outcome;
+  auto job = [&] { return note_check(disk, tree, advisory, outcome, now()); };
+  CO_TRY_DO(co_await offload(pool, job));
+  const auto share = si.text() + "/" + std::to_string(number.value);
+  const auto finding = finding_of(outcome);
+  if (finding == Advisory::Finding::damaged) {
+    log::error("a share is damaged: " + outcome.error().message(), {{"share", share}});
+  } else {
+    log::info("a share reported as damaged was looked at",
+              {{"share", share}, {"finding", std::string(name_of(finding))}});
+  }
+  co_return Result<>{};
+}
+
+Task<> DiskServer::State::check_reported(ShareKind kind, StorageIndex si, ShareNo number,
+                                         std::string advisory) {
+  auto done = co_await check_share(kind, si, number, std::move(advisory));
+  if (!done && done.error().code != Errc::cancelled && done.error().code != Errc::closed) {
+    log::warning("the check was not noted: " + done.error().message());
   }
   --checks_waiting;
+}
+
+Task<Result<Advisory>> DiskServer::check_advisory(std::string file) {
+  LAFS_ENTER();
+  if (!s.options.check_share) co_return fail(Errc::unsupported, "this server cannot check shares");
+  auto read = [&] { return read_advisory(s.tree, file); };
+  CO_TRY(advisory, co_await offload(s.pool, read));
+  CO_TRY_DO(co_await s.check_share(advisory.kind, advisory.si, advisory.number, advisory.file));
+  CO_TRY(checked, co_await offload(s.pool, read));
+  co_return checked;
 }
 
 }  // namespace lafs::grid::storage

@@ -49,6 +49,12 @@ void subtract(Amount& from, const ShareFacts& facts) {
   from.disk_bytes -= facts.disk_bytes;
 }
 
+void forget(const std::filesystem::path& directory) {
+  std::error_code ignored;
+  std::filesystem::remove(directory / file_name, ignored);
+  std::filesystem::remove((directory / file_name).string() + "-lock", ignored);
+}
+
 }  // namespace
 
 struct UsageIndex::State {
@@ -147,19 +153,19 @@ void UsageIndex::State::erase(ByteView key) {
 
 UsageIndex::UsageIndex(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
+std::unique_ptr<UsageIndex> UsageIndex::make_anew(const std::filesystem::path& directory) {
+  forget(directory);
+  return open(directory);
+}
+
 std::unique_ptr<UsageIndex> UsageIndex::open(const std::filesystem::path& directory) {
   const auto owner = directory / owner_name;
-  std::error_code ignored;
-  const auto forget = [&] {
-    std::filesystem::remove(directory / file_name, ignored);
-    std::filesystem::remove((directory / file_name).string() + "-lock", ignored);
-  };
   bool left_open = false;
   if (std::ifstream in(owner); in) {
     left_open = true;
     std::string since;
     std::getline(in, since);
-    if (since.empty() || since != boot_id()) forget();  // the machine went down under it
+    if (since.empty() || since != boot_id()) forget(directory);  // the machine went down under it
   }
   std::ofstream(owner, std::ios::trunc) << boot_id() << '\n';
 
@@ -168,7 +174,7 @@ std::unique_ptr<UsageIndex> UsageIndex::open(const std::filesystem::path& direct
   if (!opened) {
     log::warning("the usage index is made anew: " + opened.error().message());
     state = std::make_unique<State>();
-    forget();
+    forget(directory);
     opened = state->open(directory, false);
     if (!opened) {
       log::error("there is no usage index: " + opened.error().message());
@@ -268,6 +274,13 @@ void UsageIndex::each(
     auto facts = decode_facts(value);
     return !facts || visit(si, ShareNo{get_be<std::uint32_t>(key.data() + 16)}, *facts);
   });
+}
+
+void UsageIndex::abandon() {
+  auto& s = *state_;
+  if (s.txn) mdb_txn_abort(s.txn);
+  s.txn = nullptr;
+  s.complete = false;
 }
 
 void UsageIndex::commit() {

@@ -31,6 +31,8 @@ class UsageIndex {
   // For reading. Errc::not_found: there is none.
   static Result<std::unique_ptr<UsageIndex>> open_to_read(
       const std::filesystem::path& storage_directory);
+  // Empty, whatever was there. Nobody has it open to write.
+  static std::unique_ptr<UsageIndex> make_anew(const std::filesystem::path& storage_directory);
   ~UsageIndex();
 
   // Whether a walk has seen every share since the index was made: before that it tells too little.
@@ -49,6 +51,8 @@ class UsageIndex {
   void each(
       const std::function<bool(const StorageIndex&, ShareNo, const ShareFacts&)>& visit) const;
 
+  // What was set since the last commit() is dropped, and what is set from now on.
+  void abandon();
   // Makes what was set visible to others and lasting. Costs a write to the page cache.
   void commit();
 

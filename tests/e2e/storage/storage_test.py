@@ -182,6 +182,27 @@ def case_collection(server):
     check(len(server.json("gc", "--history")) >= 1, "no history")
     server.start()
     check(server.get(cap) == b"", "a collected file is gone")
+    # The same beside a running server, which does it.
+    cap = server.put(os.urandom(50_000))
+    time.sleep(1.1)
+    check(server.json("gc")["tally"]["expired"]["immutable"]["shares"] == 0, "too young to go")
+    kept = server.json("gc", "--age", "3600 s", "--collect")
+    check(kept["tally"]["removed"]["immutable"]["shares"] == 0, f"{kept}")
+    check(kept["enabled"] and "3600" in kept["policy"], f"{kept}")
+    check(server.get(cap) != b"", "what is younger stays")
+    for path in server.share_files():
+        os.unlink(path)  # by hand, without a word
+        break
+    files = len(server.share_files())
+    usage = server.json("usage", "--rebuild")
+    check(usage["complete"], f"{usage}")
+    check(usage["total"]["immutable"]["shares"] + usage["total"]["mutable"]["shares"] == files,
+          f"{files} files: {usage}")
+    done = server.json("gc", "--age", "0s", "--collect")
+    check(server.share_files() == [], f"left: {server.share_files()}")
+    check(done["tally"]["removed"]["immutable"]["shares"] >= 1, f"{done}")
+    numbers = [walk["number"] for walk in server.json("gc", "--history")]
+    check(len(set(numbers)) == len(numbers) and done["number"] in numbers, f"{numbers}")
     server.end()
 
 
@@ -221,7 +242,18 @@ def case_advisories(server):
             time.sleep(0.1)
         check(all_of_them[-1]["storage_index"] == si, f"{all_of_them}")
         check(all_of_them[-1]["check"]["sound"] == expected, f"{all_of_them}")
+    # Asked again: of the server, and of the command when there is no server.
+    def look(*words):
+        return [one["check"]["result"] for one in server.json("advisories", "--check", *words)]
+    check(look() == ["damaged", "damaged"], f"{look()}")
+    with open(path, "r+b") as f:
+        f.seek(20_000)
+        f.write(byte)
+    check(look(f"{si}/{number}") == ["sound", "sound"], f"{look()}")
     server.end()
+    os.unlink(path)
+    check(look(si) == ["gone", "gone"], f"{look()}")
+    server.run("storage", "advisories", "--check", "a" * 26, status=3)
 
 
 def case_full_disk(server):

@@ -386,7 +386,9 @@ TEST_CASE("reported shares are checked, and the outcome is noted beside the repo
   CHECK((*all)[1].number == ShareNo{3});
   // close() does not wait for a check that has not begun.
   for (const auto& advisory : *all) {
-    if (advisory.check) CHECK(advisory.check->sound == (advisory.kind == ShareKind::immutable));
+    if (advisory.check)
+      CHECK((advisory.check->finding == Advisory::Finding::sound) ==
+            (advisory.kind == ShareKind::immutable));
   }
   Disk disk(false);
   CHECK(note_check(disk, tree, (*all)[1].file, fail(Errc::corrupt, "two\nlines"), start));
@@ -394,7 +396,7 @@ TEST_CASE("reported shares are checked, and the outcome is noted beside the repo
   REQUIRE(all);
   REQUIRE((*all)[1].check);
   CHECK((*all)[1].check->time == "2023-11-14T22:13:20Z");
-  CHECK(!(*all)[1].check->sound);
+  CHECK((*all)[1].check->finding == Advisory::Finding::damaged);
   for (const char* bad :
        {"", "report: Share Corruption\n", "report: Share Corruption\ntype: x\n"}) {
     CHECK(!parse_advisory((*all)[0].file, bad));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// The control socket of a daemon, in its node directory: 0600, for our own user and root only. The
-// words are docs/CONTROL.md's. A caller who hangs up cancels what was asked. I/O thread only.
+// A control socket in a node directory: 0600, for our own user and root only. The words are
+// docs/CONTROL.md's. A caller who hangs up cancels what was asked. I/O thread only.
 
 #include <filesystem>
 #include <functional>
@@ -10,9 +10,10 @@
 #include <memory>
 #include <string>
 
+#include "frontends/cli/control_client.h"
 #include "grid/base/task.h"
 
-namespace lafs {
+namespace lafs::cli {
 
 class ControlServer {
  public:
@@ -21,9 +22,10 @@ class ControlServer {
   // Gets the request as JSON, an object; returns the members of the answer as a JSON object.
   using Handler = std::function<Task<Result<std::string>>(std::string request, Progress progress)>;
 
-  // Errc::busy when a living daemon has the socket. A dead one's is replaced.
+  // `name`: of the socket. Errc::busy when a living process has it. A dead one's is replaced.
   static Result<std::unique_ptr<ControlServer>> listen(asio::any_io_executor executor,
-                                                       std::filesystem::path node);
+                                                       std::filesystem::path node,
+                                                       std::string name = control_socket_name);
   ~ControlServer();
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
@@ -35,13 +37,14 @@ class ControlServer {
 
  private:
   struct Socket;
-  ControlServer(asio::any_io_executor executor, std::filesystem::path node);
+  ControlServer(asio::any_io_executor executor, std::filesystem::path node, std::string name);
   Task<> accept();
   Task<> serve(std::shared_ptr<Socket> socket);
   Task<> answer(std::shared_ptr<Socket> socket, std::string line);
 
   asio::any_io_executor executor_;
   std::filesystem::path node_;
+  std::string name_;
   std::map<std::string, Handler, std::less<>> handlers_;
   struct Acceptor;
   std::unique_ptr<Acceptor> acceptor_;
@@ -49,4 +52,4 @@ class ControlServer {
   TaskGroup conversations_;
 };
 
-}  // namespace lafs
+}  // namespace lafs::cli

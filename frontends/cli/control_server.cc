@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "frontends/control_server.h"
+#include "frontends/cli/control_server.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -15,11 +15,10 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
-#include "frontends/cli/control_client.h"
 #include "grid/base/log.h"
 #include "grid/node_dir/files.h"
 
-namespace lafs {
+namespace lafs::cli {
 
 namespace {
 
@@ -57,9 +56,11 @@ struct ControlServer::Acceptor {
   Protocol::acceptor acceptor;
 };
 
-ControlServer::ControlServer(asio::any_io_executor executor, std::filesystem::path node)
+ControlServer::ControlServer(asio::any_io_executor executor, std::filesystem::path node,
+                             std::string name)
     : executor_(executor),
       node_(std::move(node)),
+      name_(std::move(name)),
       acceptor_(std::make_unique<Acceptor>(executor)),
       accepting_(executor),
       conversations_(executor) {}
@@ -67,20 +68,20 @@ ControlServer::ControlServer(asio::any_io_executor executor, std::filesystem::pa
 ControlServer::~ControlServer() = default;
 
 Result<std::unique_ptr<ControlServer>> ControlServer::listen(asio::any_io_executor executor,
-                                                             std::filesystem::path node) {
-  std::unique_ptr<ControlServer> out(new ControlServer(executor, std::move(node)));
+                                                             std::filesystem::path node,
+                                                             std::string name) {
+  std::unique_ptr<ControlServer> out(new ControlServer(executor, std::move(node), std::move(name)));
   const int directory = ::open(out->node_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (directory < 0) return grid::system_error(errno, out->node_, "open");
   // A path of a socket is short, a node directory's may be long.
-  const Protocol::endpoint where("/proc/self/fd/" + std::to_string(directory) + "/" +
-                                 cli::control_socket_name);
+  const Protocol::endpoint where("/proc/self/fd/" + std::to_string(directory) + "/" + out->name_);
   boost::system::error_code failed;
   Protocol::socket probe(executor);
   probe.connect(where, failed);
   const bool alive = !failed;
   auto& acceptor = out->acceptor_->acceptor;
   if (!alive) {
-    ::unlinkat(directory, cli::control_socket_name, 0);
+    ::unlinkat(directory, out->name_.c_str(), 0);
     acceptor.open(Protocol(), failed);
     // Created without rights for others: there is no moment in which they could connect.
     const auto before = ::umask(0177);
@@ -89,10 +90,10 @@ Result<std::unique_ptr<ControlServer>> ControlServer::listen(asio::any_io_execut
     if (!failed) acceptor.listen(most_callers, failed);
   }
   ::close(directory);
-  if (alive) return fail(Errc::busy, "another daemon serves " + out->node_.string());
+  if (alive) return fail(Errc::busy, "another process serves " + out->node_.string());
   if (failed)
     return fail(Errc::io, "control socket of " + out->node_.string() + ": " + failed.message());
-  cli::never_flush_daemon();
+  if (out->name_ == control_socket_name) never_flush_daemon();
   out->accepting_.spawn(out->accept());
   return out;
 }
@@ -194,7 +195,7 @@ Task<> ControlServer::close() {
   conversations_.cancel();
   co_await conversations_.join();
   std::error_code gone;
-  std::filesystem::remove(node_ / cli::control_socket_name, gone);
+  std::filesystem::remove(node_ / name_, gone);
 }
 
-}  // namespace lafs
+}  // namespace lafs::cli
