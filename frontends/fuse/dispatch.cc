@@ -50,7 +50,7 @@ Task<> Dispatch::watch_interrupted(std::uint64_t unique) {
     auto* const reply = pending_.find(unique);
     if (!reply) co_return;
     if (is_being_killed(fuse_req_ctx(reply->request())->pid)) {
-      reply->error(EINTR);
+      reply->abandon();
       co_return;
     }
     co_await sleep_for(look_again);

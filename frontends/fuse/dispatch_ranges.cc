@@ -31,12 +31,18 @@ Task<> Dispatch::setlk(Reply reply, fs::NodeId node, fs::HandleId handle, fs::Lo
                        std::shared_ptr<fs::LockWait> wait) {
   auto outcome = fs::LockOutcome::busy;
   if (wait) {
+    reply.waits_for(wait);
     outcome = co_await held_locks_.table().lock(node, lock, wait);
   } else if (held_locks_.table().try_lock(node, lock)) {
     outcome = fs::LockOutcome::granted;
   }
   switch (outcome) {
     case fs::LockOutcome::granted:
+      if (reply.answered()) {
+        // It was killed before, and nobody would ever give the lock back.
+        held_locks_.table().unlock(node, lock.family, lock.owner, lock.range);
+        break;
+      }
       held_locks_.taken(node, handle, lock);
       reply.ok();
       break;

@@ -29,7 +29,8 @@ Reply::Reply(Reply&& other) noexcept
       timeouts_(other.timeouts_),
       unique_(other.unique_),
       pending_(other.pending_),
-      place_(other.place_) {
+      place_(other.place_),
+      lock_(std::move(other.lock_)) {
   if (request_) *place_ = this;
 }
 
@@ -48,6 +49,12 @@ void Reply::ok() { error(0); }
 
 void Reply::error(int number) {
   if (auto* const request = take()) fuse_reply_err(request, number);
+}
+
+void Reply::abandon() {
+  error(EINTR);
+  // libfuse knows the request no more, and passes no interrupt on.
+  if (lock_) lock_->give_up();
 }
 
 void Reply::error(const Error& error) {

@@ -6,6 +6,7 @@
 // whose process is being killed may be answered early, through Pending; what comes after that is
 // then as if the kernel did not take it.
 
+#include <memory>
 #include <span>
 #include <string>
 
@@ -51,6 +52,11 @@ class Reply {
   void ok();
   void error(const Error& error);  // logs what an errno does not say
   void error(int number);
+  // To a process that is being killed: EINTR, and what waits for its sake stops.
+  void abandon();
+  // A lock that is waited for until this is answered.
+  void waits_for(std::shared_ptr<fs::LockWait> lock) { lock_ = std::move(lock); }
+  bool answered() const { return !request_; }
   // For Result<>.
   void done(const Result<>& result);
 
@@ -85,6 +91,7 @@ class Reply {
   std::uint64_t unique_;  // the kernel's number of the request
   Pending* pending_;
   Pending::Place place_;  // while there is a request
+  std::shared_ptr<fs::LockWait> lock_;
 };
 
 }  // namespace lafs::fuse

@@ -252,24 +252,27 @@ void a_killed_waiter_leaves_nothing(const std::string& d) {
   const auto path = d + "/f";
   write_file(path, "x");
   const Fd fd(path, O_RDWR);
-  MUST(set(fd, F_WRLCK, 0, 0) == 0);
-  Partner partner([] { return 0; },
-                  [&] {
-                    const int other = ::open(path.c_str(), O_RDWR);
-                    return error_of(set(other, F_WRLCK, 0, 0, F_SETLKW));
-                  });
-  partner.go();
-  ::usleep(20'000);
-  partner.kill();
-  MUST(set(fd, F_UNLCK, 0, 0) == 0);
-  // What a killed process had is closed behind its back, on FUSE after its death was seen: soon
-  // will do.
-  bool free = false;
-  for (int i = 0; i < 200 && !free; ++i) {
-    free = elsewhere(path, F_WRLCK, 0, 0) == 0;
-    if (!free) ::usleep(10'000);
+  // Before, while and after it begins to wait.
+  for (int delay = 0; delay < 20'000; delay += 1'500) {
+    MUST(set(fd, F_WRLCK, 0, 0) == 0);
+    Partner partner([] { return 0; },
+                    [&] {
+                      const int other = ::open(path.c_str(), O_RDWR);
+                      return error_of(set(other, F_WRLCK, 0, 0, F_SETLKW));
+                    });
+    partner.go();
+    ::usleep(static_cast<useconds_t>(delay));
+    partner.kill();
+    MUST(set(fd, F_UNLCK, 0, 0) == 0);
+    // What a killed process had is closed behind its back, on FUSE after its death was seen: soon
+    // will do.
+    bool free = false;
+    for (int i = 0; i < 500 && !free; ++i) {
+      free = elsewhere(path, F_WRLCK, 0, 0) == 0;
+      if (!free) ::usleep(10'000);
+    }
+    MUST(free);
   }
-  MUST(free);
 }
 
 void a_killed_holder_leaves_nothing(const std::string& d) {
