@@ -2,6 +2,7 @@
 #include "cache/cached_client.h"
 
 #include "grid/base/log.h"
+#include "grid/base/process_metrics.h"
 #include "grid/crypto/aes_ctr.h"
 #include "grid/crypto/random.h"
 
@@ -93,6 +94,22 @@ Task<Result<std::shared_ptr<CachedDirectory>>> CachedClient::directory(Cap cap) 
   co_return slot;
 }
 
+namespace {
+// Where the segments that somebody read were found.
+struct Figures {
+  metrics::Counter& in(const char* where) {
+    return metrics::of_process().counter(
+        "lafs_cache_reads_total", "Segments read, by where they were found.", {{"from", where}});
+  }
+  metrics::Counter &memory = in("memory"), &disk = in("disk"), &grid = in("grid");
+};
+
+Figures& figures() {
+  static Figures out;
+  return out;
+}
+}  // namespace
+
 bool CachedClient::has(const Segments::Key& key) {
   return segments_.find(key) || (disk() && disk_->has_segment(key));
 }
@@ -165,8 +182,12 @@ Task<Result<Bytes>> CachedClient::read_chk(grid::ChkCap chk, std::uint64_t offse
       whole = true;
     };
     if (auto kept = segments_.find(key)) {
+      figures().memory.add();
       decrypt(*kept);
-    } else if (!disk() || !disk_->segment(key, decrypt)) {
+    } else if (disk() && disk_->segment(key, decrypt)) {
+      figures().disk.add();
+    } else {
+      figures().grid.add();
       CO_TRY(data, co_await fetch(verify, key));
       decrypt(*data);
     }

@@ -15,6 +15,7 @@
 
 #include "cache/journal_format.h"
 #include "grid/base/log.h"
+#include "grid/base/process_metrics.h"
 #include "grid/crypto/random.h"
 
 namespace lafs::cache {
@@ -436,6 +437,23 @@ Result<> Journal::State::open_segment() {
   return {};
 }
 
+namespace {
+struct Figures {
+  metrics::Registry& all = metrics::of_process();
+  metrics::Counter& records = all.counter("lafs_journal_records_total", "Records written.");
+  metrics::Counter& bytes = all.counter("lafs_journal_bytes_total", "Bytes of records written.");
+  metrics::Histogram& syncs =
+      all.histogram("lafs_journal_sync_seconds", "How long syncing a group of records took.",
+                    metrics::latency_bounds());
+};
+
+// Made by the I/O thread, in append(), before the syncer has anything to do.
+Figures& figures() {
+  static Figures out;
+  return out;
+}
+}  // namespace
+
 Result<Sequence> Journal::State::append(ByteView payload) {
   assert(replayed);
   if (payload.size() > most_payload) return fail(Errc::too_large, "a journal record");
@@ -460,6 +478,8 @@ Result<Sequence> Journal::State::append(ByteView payload) {
     writer.reset();
     return annotate(std::move(written.error()), "journal");
   }
+  figures().records.add();
+  figures().bytes.add(needed);
   offset += needed;
   segment.last = sequence;
   segment.bytes = offset;
@@ -474,6 +494,7 @@ Result<Sequence> Journal::State::append(ByteView payload) {
 }
 
 Result<> Journal::State::sync_group(const Group& group) {
+  const metrics::Timed timed(figures().syncs);
   // Writing starts for all of them before the first is waited for.
   if (group.files.size() > 1)
     for (const auto& file : group.files) ::sync_file_range(file->fd(), 0, 0, SYNC_FILE_RANGE_WRITE);

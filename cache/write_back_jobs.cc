@@ -8,6 +8,7 @@
 
 #include "cache/write_back.h"
 #include "grid/base/log.h"
+#include "grid/base/process_metrics.h"
 
 namespace lafs::cache {
 
@@ -39,11 +40,19 @@ Task<> WriteBack::run() {
 }
 
 Task<> WriteBack::run_job(Job job) {
+  const char* const name = job.kind == Kind::content     ? "content"
+                           : job.kind == Kind::directory ? "directory"
+                                                         : "names";
+  auto& figures = metrics::of_process();
   Result<> done;
   if (job.kind == Kind::content) done = co_await upload(job.inode);
   if (job.kind == Kind::directory) done = co_await make_directory(job.inode);
   if (job.kind == Kind::names) done = co_await publish(job.inode);
   const auto now = Clock::now();
+  figures
+      .counter("lafs_cache_jobs_total", "Changes brought to the grid, or tried to.",
+               {{"what", name}, {"outcome", done ? "done" : "failed"}})
+      .add();
   if (done) {
     queue_.succeeded(job, now);
   } else {

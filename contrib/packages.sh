@@ -6,7 +6,7 @@ lafs_build_packages=(
   libboost1.81-dev libboost-json1.81-dev libboost-url1.81-dev
   libssl-dev libsodium-dev libisal-dev
   libfuse3-dev fuse3 liblmdb-dev libssh-dev
-  libcbor-dev libcli11-dev libfmt-dev libspdlog-dev libyaml-cpp-dev libinih-dev libutf8proc-dev
+  libcbor-dev libcli11-dev libfmt-dev libyaml-cpp-dev libinih-dev libutf8proc-dev
   catch2                                          # the tests are part of every build
   python3 git curl ca-certificates openssl rsync
 )
@@ -15,9 +15,9 @@ lafs_build_packages=(
 # package starts it for the whole network.
 lafs_test_packages=(
   clang-19 libclang-rt-19-dev lld-19 clang-format-19
-  lftp wget ncftp tnftp inetutils-ftp rclone python3-pyftpdlib
+  lftp wget ncftp tnftp inetutils-ftp rclone python3-pyftpdlib python3-foolscap python3-cryptography
   openssh-client sshfs putty-tools python3-paramiko
-  fio stress-ng sqlite3 zip unzip man-db
+  fio stress-ng sqlite3 zip unzip man-db faketime zsh fish
 )
 
 # install_packages NAME...: installs those that are missing, when we may; otherwise names them.

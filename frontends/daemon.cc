@@ -102,8 +102,11 @@ json::object json_of(const cache::PendingReport& report) {
 }  // namespace
 
 Result<> Daemon::start() {
-  auto listening =
-      cli::ControlServer::listen(drive_.session().io().executor, drive_.session().node().path());
+  auto listening = cli::ControlServer::listen(io_.executor, node_);
+  if (!listening && listening.error().code == Errc::busy) {
+    return fail(Errc::busy, "another lafs serves files of the node directory " + node_.string() +
+                                "; `lafs run` serves in several ways at once");
+  }
   if (!listening) return std::unexpected(std::move(listening.error()));
   control_ = std::move(*listening);
   control_->on("status", [this](std::string request, cli::ControlServer::Progress) {
@@ -112,11 +115,19 @@ Result<> Daemon::start() {
   control_->on("flush", [this](std::string request, cli::ControlServer::Progress progress) {
     return flush(std::move(request), std::move(progress));
   });
+  control_->on("reload", [this](std::string, cli::ControlServer::Progress) { return reload(); });
+  control_->on("hurry", [this](std::string, cli::ControlServer::Progress) { return hurry(); });
+  if (!drive_) return {};
   control_->on("mount", [this](std::string request, cli::ControlServer::Progress progress) {
     return mount(std::move(request), std::move(progress));
   });
-  control_->on("hurry", [this](std::string, cli::ControlServer::Progress) { return hurry(); });
   return {};
+}
+
+Task<Result<std::string>> Daemon::reload() {
+  if (!reload_) co_return fail(Errc::unsupported, "this daemon has no settings to read again");
+  CO_TRY(what, reload_());
+  co_return json::serialize(json::object{{"what", what}});
 }
 
 Task<Result<std::string>> Daemon::hurry() {
@@ -125,24 +136,38 @@ Task<Result<std::string>> Daemon::hurry() {
 }
 
 Task<> Daemon::close() {
-  co_await mounts_.close();
+  if (mounts_) co_await mounts_->close();
   if (control_) co_await control_->close();
 }
 
 std::string Daemon::queue_json(std::size_t items) const {
-  const auto* write_back = drive_.write_back();
+  const auto* write_back = drive_ ? drive_->write_back() : nullptr;
   return json::serialize(json_of(write_back ? write_back->pending(items) : cache::PendingReport{}));
 }
 
 Task<Result<std::string>> Daemon::status(std::string request) {
   const auto items = number_of(parsed(request), "items").value_or(100);
   json::array mounts;
-  for (const auto& one : mounts_.list())
-    mounts.push_back(json::object{
-        {"root", one.root}, {"mountpoint", one.mountpoint}, {"read_only", one.read_only}});
+  if (mounts_) {
+    for (const auto& one : mounts_->list())
+      mounts.push_back(json::object{
+          {"root", one.root}, {"mountpoint", one.mountpoint}, {"read_only", one.read_only}});
+  }
+  json::array services;
+  if (states_) {
+    for (const auto& one : states_()) {
+      json::object service{{"name", one.name},
+                           {"serving", one.serving},
+                           {"where", one.where},
+                           {"failures", one.failures}};
+      if (!one.why.empty()) service["error"] = one.why;
+      services.push_back(std::move(service));
+    }
+  }
   json::object out{{"pid", ::getpid()},
                    {"seconds", std::chrono::duration<double>(Clock::now() - since_).count()},
                    {"mounts", std::move(mounts)},
+                   {"services", std::move(services)},
                    {"queue", json::parse(queue_json(static_cast<std::size_t>(
                                  std::clamp<double>(items, 0, most_items))))}};
   co_return json::serialize(out);
@@ -169,7 +194,7 @@ Task<> tell_progress(const cache::WriteBack& queue, cli::ControlServer::Progress
 // {"do":"flush", "inode": N | "place": "alias:path", "timeout": seconds}
 Task<Result<std::string>> Daemon::flush(std::string request,
                                         cli::ControlServer::Progress progress) {
-  auto* const queue = drive_.write_back();
+  auto* const queue = drive_ ? drive_->write_back() : nullptr;
   if (!queue) co_return "{}";
   const auto words = parsed(request);
   cache::InodeNo scope = 0;
@@ -182,7 +207,7 @@ Task<Result<std::string>> Daemon::flush(std::string request,
       seconds > 0 && seconds < 1e8
           ? std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds))
           : Duration(patient);
-  TaskGroup telling(drive_.session().io().executor);
+  TaskGroup telling(io_.executor);
   telling.spawn(tell_progress(*queue, std::move(progress)));
   auto done =
       co_await queue->flush(scope, Clock::now() + limit, cache::WriteBack::OnError::keep_trying);
@@ -201,12 +226,12 @@ Task<Result<std::string>> Daemon::mount(std::string request,
       .root = text_of(words, "root"), .mountpoint = text_of(words, "mountpoint"), .words = {}};
   CO_TRY(options, parse_mount_words(text_of(words, "options")));
   what.words = std::move(options);
-  CO_TRY(mountpoint, co_await mounts_.start(std::move(what)));
+  CO_TRY(mountpoint, co_await mounts_->start(std::move(what)));
   json::object answer{{"mountpoint", mountpoint}, {"pid", ::getpid()}};
   const auto* stay = words.if_contains("stay");
   if (stay && stay->is_bool() && stay->get_bool()) {
     co_await progress(json::serialize(answer));
-    CO_TRY_DO(co_await mounts_.ended(mountpoint));
+    CO_TRY_DO(co_await mounts_->ended(mountpoint));
   }
   co_return json::serialize(answer);
 }

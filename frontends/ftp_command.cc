@@ -5,9 +5,9 @@
 #include <csignal>
 
 #include "frontends/cli/output.h"
+#include "frontends/files_daemon.h"
 #include "frontends/ftp_server.h"
 #include "grid/base/log.h"
-#include "grid/base/notify.h"
 
 namespace lafs {
 
@@ -18,21 +18,29 @@ using cli::Exit;
 using cli::Io;
 using cli::Session;
 
-Task<Result<>> serve_until_stopped(Drive& drive, FtpSettings asked) {
+Task<Result<>> serve_until_stopped(Drive& drive, FilesDaemon& files, FtpSettings asked) {
+  CO_TRY_DO(files.begin());
   CO_TRY(settings, ftp_settings(std::move(asked), drive.session().node()));
-  CO_TRY(server, co_await FtpServer::start(drive, std::move(settings), nullptr));
+  const auto& io = drive.session().io();
+  const fs::Login::Options login_options;
+  CO_TRY(login, fs::Login::open(io.executor, io.pool, settings.accounts, login_options));
+  CO_TRY(server, co_await FtpServer::start(drive, std::move(settings), login.get()));
   cli::print(server->listeners());
   if (auto printed = cli::finish_output(); !printed) log::info("nobody reads standard output");
-  notify_service_manager("READY=1");
+  files.follow(*login);
+  files.ready("ftp", server->addresses());
   co_await cli::wait_for_stop();
-  notify_service_manager("STOPPING=1");
+  files.process().stopping();
+  co_await files.close();
   co_await server->close();
   co_return Result<>{};
 }
 
-Task<Result<Exit>> serve_ftp(Session& session, FtpSettings settings) {
+Task<Result<Exit>> serve_ftp(Session& session, FtpSettings settings, std::string log_level) {
   Drive drive(session);
-  auto outcome = co_await serve_until_stopped(drive, std::move(settings));
+  FilesDaemon files(drive, log_level);
+  auto outcome = co_await serve_until_stopped(drive, files, std::move(settings));
+  co_await files.close();
   auto closed = co_await drive.close();
   if (!outcome) co_return std::unexpected(std::move(outcome.error()));
   if (!closed) co_return annotate(std::move(closed.error()), "not everything reached the grid");
@@ -86,8 +94,8 @@ void add_ftp_command(Commands& commands) {
       ->capture_default_str();
   commands.on_io(command, [&commands, settings](Io io) {
     std::signal(SIGPIPE, SIG_IGN);
-    return cli::with_session(io, commands.globals(), [settings](Session& session) {
-      return serve_ftp(session, *settings);
+    return cli::with_session(io, commands.globals(), [&commands, settings](Session& session) {
+      return serve_ftp(session, *settings, commands.globals().log_level);
     });
   });
 }

@@ -104,15 +104,15 @@ struct FtpServer::State {
   State(Drive& drive, bool read_only) : roots(drive, read_only) {}
 
   Roots roots;
-  std::unique_ptr<fs::Login> own_login;
   std::unique_ptr<ftp::Service> service;
-  std::string listeners;
+  std::string listeners, addresses;
 };
 
 FtpServer::FtpServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 FtpServer::~FtpServer() = default;
 
 const std::string& FtpServer::listeners() const { return state_->listeners; }
+std::string FtpServer::addresses() const { return state_->addresses; }
 Task<> FtpServer::close() { return state_->service->close(); }
 
 Result<bool> ftp_enabled(const grid::NodeDir& node) {
@@ -120,22 +120,62 @@ Result<bool> ftp_enabled(const grid::NodeDir& node) {
   return enabled.value_or(false);
 }
 
+namespace {
+// "tcp:8021:interface=127.0.0.1", as Tahoe writes places to listen at.
+Result<> add_places(const grid::ConfigFile& config, const char* key, const std::string& text,
+                    std::vector<std::string>& into) {
+  auto places = grid::parse_tub_port(text);
+  if (!places) {
+    return fail(Errc::bad_config,
+                config.where("ftpd", key) + ": [ftpd] " + key + ": " + places.error().context);
+  }
+  for (const auto& at : *places) {
+    const bool v6 = at.host.find(':') != at.host.npos;
+    into.push_back((v6 ? "[" + at.host + "]" : at.host) + ":" + std::to_string(at.port));
+  }
+  return {};
+}
+}  // namespace
+
 Result<FtpSettings> ftp_settings(FtpSettings settings, const grid::NodeDir& node) {
   const auto& config = node.config();
   TRY(port, config.text("ftpd", "port"));
   TRY(accounts, config.text("ftpd", "accounts.file"));
+  TRY(implicit, config.text("ftpd", "implicit-port"));
   if (settings.addresses.empty() && settings.implicit_addresses.empty()) {
-    if (!port) {
-      settings.addresses.push_back(default_address);
-    } else {
-      TRY(endpoints, grid::parse_tub_port(*port));
-      for (const auto& at : endpoints) {
-        const bool v6 = at.host.find(':') != at.host.npos;
-        settings.addresses.push_back((v6 ? "[" + at.host + "]" : at.host) + ":" +
-                                     std::to_string(at.port));
-      }
-    }
+    if (port) TRY_DO(add_places(config, "port", *port, settings.addresses));
+    if (implicit)
+      TRY_DO(add_places(config, "implicit-port", *implicit, settings.implicit_addresses));
+    if (!port && !implicit) settings.addresses.push_back(default_address);
   }
+  const auto text = [&](const char* key, std::string& into) -> Result<> {
+    TRY(value, config.text("ftpd", key));
+    if (into.empty() && value) into = *value;
+    return {};
+  };
+  const auto file = [&](const char* key, std::string& into) -> Result<> {
+    const bool typed = !into.empty();
+    TRY_DO(text(key, into));
+    if (!typed && !into.empty()) into = (node.path() / into).string();
+    return {};
+  };
+  TRY_DO(file("certificate", settings.certificate));
+  TRY_DO(file("key", settings.key));
+  TRY_DO(text("passive-ports", settings.passive_ports));
+  TRY_DO(text("external-address", settings.external_address));
+  TRY_DO(text("anonymous", settings.anonymous));
+  const auto flag = [&](const char* key, bool& into) -> Result<> {
+    TRY(value, config.boolean("ftpd", key));
+    into |= value.value_or(false);
+    return {};
+  };
+  TRY_DO(flag("allow-plain", settings.allow_plain));
+  TRY_DO(flag("read-only", settings.read_only));
+  TRY_DO(flag("require-session-reuse", settings.require_resumed));
+  TRY(sessions, config.number("ftpd", "max-sessions", 1, 100'000));
+  if (sessions) settings.sessions = *sessions;
+  TRY(idle, config.number("ftpd", "idle-limit", 10, 7200));
+  if (idle) settings.idle_limit = static_cast<std::uint32_t>(*idle);
   if (settings.accounts.empty()) {
     const std::filesystem::path configured = accounts.value_or("private/accounts");
     settings.accounts = (configured.is_absolute() ? configured : node.path() / configured).string();
@@ -156,12 +196,6 @@ Task<Result<std::unique_ptr<FtpServer>>> FtpServer::start(Drive& drive, FtpSetti
   if (has_tls) log::info("ftp: certificate SHA-256 " + tls->fingerprint());
   auto state = std::make_unique<State>(drive, settings.read_only);
   const auto& io = session.io();
-  if (!login) {
-    fs::Login::Options login_options;
-    CO_TRY(opened, fs::Login::open(io.executor, io.pool, settings.accounts, login_options));
-    state->own_login = std::move(opened);
-    login = state->own_login.get();
-  }
   auto open_root = [roots = &state->roots](fs::Account account) {
     return roots->open(std::move(account));
   };
@@ -175,6 +209,7 @@ Task<Result<std::unique_ptr<FtpServer>>> FtpServer::start(Drive& drive, FtpSetti
         listening = std::unexpected(std::move(at.error()));
         break;
       }
+      state->addresses += (state->addresses.empty() ? "" : ", ") + *at;
       state->listeners += (implicit ? "ftps server on " : "ftp server on ") + *at +
                           (implicit  ? " (implicit TLS)"
                            : has_tls ? " (AUTH TLS)"

@@ -35,14 +35,15 @@ Result<FtpSettings> ftp_settings(FtpSettings settings, const grid::NodeDir& node
 
 class FtpServer {
  public:
-  // `drive` outlives the server. With `login`, guesses are counted together with whoever else uses
-  // it; it outlives the server too. Errors of the settings, the files they name, and listening.
+  // `drive` and `login` outlive the server; guesses are counted together with whoever else uses
+  // `login`. Errors of the settings, the files they name, and listening.
   static Task<Result<std::unique_ptr<FtpServer>>> start(Drive& drive, FtpSettings settings,
                                                         fs::Login* login);
   ~FtpServer();
 
   // A line for each listener: "ftp server on 127.0.0.1:8021 (AUTH TLS)".
   const std::string& listeners() const;
+  std::string addresses() const;  // "127.0.0.1:8021, ..."
   // Ends every session. Call before destruction, and before the drive's close().
   Task<> close();
 

@@ -15,8 +15,8 @@
 #include "frontends/cli/control_client.h"
 #include "frontends/cli/daemon_commands.h"
 #include "frontends/cli/output.h"
-#include "frontends/daemon.h"
 #include "frontends/detach.h"
+#include "frontends/files_daemon.h"
 #include "frontends/fuse/mountpoint.h"
 #include "grid/base/log.h"
 #include "grid/base/notify.h"
@@ -60,17 +60,6 @@ Result<MountRequest> request_for(const Options& options) {
 }
 
 // Tells the service manager that we live, for as long as the I/O thread does.
-Task<> feed_watchdog() {
-  const auto interval = watchdog_interval();
-  if (!interval) co_return;
-  for (;;) {
-    co_await sleep_for(std::chrono::duration_cast<Duration>(*interval));
-    const bool stop = co_await stop_requested();
-    if (stop) co_return;
-    notify_service_manager("WATCHDOG=1");
-  }
-}
-
 // Nobody waits for us any more, so that there is all the time of the world, until somebody says
 // otherwise. What is not on the grid then is kept for the next start.
 Task<> drain(Drive& drive, const Daemon& daemon) {
@@ -84,8 +73,9 @@ Task<> drain(Drive& drive, const Daemon& daemon) {
   }
 }
 
-Task<Result<>> serve_mounts(Session& session, Drive& drive, Daemon& daemon, MountRequest request,
-                            Detached* detached) {
+Task<Result<>> serve_mounts(Session& session, Drive& drive, FilesDaemon& files,
+                            MountRequest request, Detached* detached) {
+  auto& daemon = files.daemon();
   std::optional<grid::FileLock> lock;
   if (request.words.pid_file) {
     auto taken = grid::FileLock::try_take(*request.words.pid_file);
@@ -95,26 +85,23 @@ Task<Result<>> serve_mounts(Session& session, Drive& drive, Daemon& daemon, Moun
   }
   const auto log_file =
       request.words.log_file.value_or((session.node().path() / "mount.log").string());
-  CO_TRY_DO(daemon.start());
+  CO_TRY_DO(files.begin(!request.words.log_file));
   auto mounted = co_await daemon.mounts().start(std::move(request));
   if (!mounted) co_return std::unexpected(std::move(mounted.error()));
   Result<> outcome;
   if (detached) outcome = detached->ready(log_file);
   if (outcome) {
-    notify_service_manager("READY=1\nSTATUS=mounted at " + *mounted);
-    TaskGroup watchdog(session.io().executor);
-    watchdog.spawn(feed_watchdog());
+    files.process().ready("mounted at " + *mounted);
     co_await daemon.mounts().all_ended();
     notify_service_manager("STATUS=bringing what was written to the grid");
     co_await drain(drive, daemon);
-    watchdog.cancel();
-    co_await watchdog.join();
-    notify_service_manager("STOPPING=1");
+    files.process().stopping();
   }
   co_return outcome;
 }
 
-Task<Result<Exit>> serve(Session& session, MountRequest request, Detached* detached) {
+Task<Result<Exit>> serve(Session& session, MountRequest request, Detached* detached,
+                         std::string log_level) {
   Drive drive(session);
   CacheSettings cache;
   cache.directory = request.words.cache_dir;
@@ -122,10 +109,10 @@ Task<Result<Exit>> serve(Session& session, MountRequest request, Detached* detac
   cache.min_free = request.words.min_free;
   cache.keep_reads = request.words.cache_reads.value_or(true);
   drive.set_cache(std::move(cache));
-  Daemon daemon(drive);
-  auto outcome = co_await serve_mounts(session, drive, daemon, std::move(request), detached);
+  FilesDaemon files(drive, log_level);
+  auto outcome = co_await serve_mounts(session, drive, files, std::move(request), detached);
   co_await cli::heard_stop();
-  co_await daemon.close();
+  co_await files.close();
   auto closed = co_await drive.close();
   if (!closed) {
     log::error("not everything that was written reached the grid: " + closed.error().message());
@@ -162,7 +149,8 @@ Result<Exit> mount(const Commands& commands, const Options& options) {
   TRY(request, request_for(options));
   auto globals = commands.globals();
   if (request.words.node && globals.node.empty()) globals.node = *request.words.node;
-  if (request.words.debug) log::set_level(log::Level::debug);
+  if (request.words.debug) globals.log_level = "debug";
+  log::set_level_from_name(globals.log_level);
 
   bool mounted = false;
   auto words = options.words + (options.read_only ? ",ro" : "");
@@ -180,7 +168,7 @@ Result<Exit> mount(const Commands& commands, const Options& options) {
   auto* background = detached ? &*detached : nullptr;
   auto ended = cli::run_io([&](Io io) {
     return cli::with_session(io, globals, [&](Session& session) {
-      return serve(session, std::move(request), background);
+      return serve(session, std::move(request), background, globals.log_level);
     });
   });
   if (!detached) {

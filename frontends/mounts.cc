@@ -103,6 +103,14 @@ Task<Result<>> Mounts::ended(std::string mountpoint) {
   co_return Result<>{};
 }
 
+Task<> Mounts::end(std::string mountpoint) {
+  for (auto& one : all_) {
+    if (one->request.mountpoint == mountpoint) one->mount.stop();
+  }
+  const auto gone = co_await ended(std::move(mountpoint));
+  (void)gone;  // not there any more: that is what was wanted
+}
+
 Task<> Mounts::all_ended() { co_await serving_.join(); }
 
 Task<> Mounts::close() {

@@ -32,6 +32,8 @@ class Mounts {
   Task<Result<std::string>> start(MountRequest request);
   // Until nothing is mounted at it any more; not_found when nothing was.
   Task<Result<>> ended(std::string mountpoint);
+  // Takes this one out of the tree, and waits for those who have files open, for a while.
+  Task<> end(std::string mountpoint);
   // Until all have ended; being cancelled ends them.
   Task<> all_ended();
   // Takes them out of the tree, and waits for those who have files open, for a while.

@@ -7,17 +7,21 @@
 
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <set>
 
+#include "frontends/cli/daemon_process.h"
 #include "frontends/cli/local_grid.h"
 #include "frontends/cli/output.h"
+#include "frontends/cli/storage_commands.h"
 #include "frontends/cli/storage_control.h"
 #include "frontends/daemon.h"
+#include "frontends/files_daemon.h"
 #include "frontends/ftp_server.h"
 #include "frontends/sftp_service.h"
 #include "frontends/supervisor.h"
 #include "grid/base/log.h"
 #include "grid/base/metrics_endpoint.h"
-#include "grid/base/notify.h"
+#include "grid/base/process_metrics.h"
 #include "grid/introducer_node.h"
 #include "grid/storage_announcer.h"
 #include "grid/storage_service.h"
@@ -31,15 +35,32 @@ using cli::Io;
 
 constexpr auto clients_may_finish = std::chrono::seconds(10);
 
+// A part that the configuration enables. `settings`: what it is made from; when that changes, the
+// part is made anew.
+struct Planned {
+  std::string name, settings;
+};
+
 // What the configuration enables.
 struct Plan {
-  std::vector<MountRequest> mounts;
-  bool sftp = false, ftp = false, storage = false, introducer = false;
+  std::vector<std::pair<Planned, MountRequest>> mounts;
+  std::optional<Planned> sftp, ftp, storage, introducer;
   std::optional<std::uint16_t> metrics_port;
 
   bool files() const { return !mounts.empty() || sftp || ftp; }
   bool nothing() const { return !files() && !storage && !introducer; }
 };
+
+// The options of a section that are in force, as one text to compare.
+std::string text_of(const grid::ConfigFile& config, std::string_view section,
+                    std::string_view prefix = {}) {
+  std::string out;
+  for (const auto& entry : config.entries()) {
+    if (entry.section == section && entry.key.starts_with(prefix))
+      out += entry.key + "=" + entry.value + "\n";
+  }
+  return out;
+}
 
 // [mounts] NAME = ROOT MOUNTPOINT [OPTIONS], as in fstab: "\040" is a blank.
 Result<MountRequest> parse_mount(const grid::ConfigFile& config, const std::string& name) {
@@ -82,15 +103,25 @@ Result<Plan> plan_for(const grid::NodeDir& node) {
   Plan out;
   for (const auto& name : config.keys("mounts")) {
     TRY(one, parse_mount(config, name));
-    out.mounts.push_back(std::move(one));
+    TRY(settings, config.text("mounts", name));
+    Planned part{"mount " + one.mountpoint, settings.value_or("")};
+    out.mounts.emplace_back(std::move(part), std::move(one));
   }
   TRY(sftp, enabled(config, "sftpd"));
-  out.sftp = sftp;
+  if (sftp) {
+    TRY_DO(SftpSettings::read(node));
+    out.sftp = {"sftp", text_of(config, "sftpd")};
+  }
   TRY(ftp, ftp_enabled(node));
-  out.ftp = ftp;
-  out.storage = node.storage().enabled;
+  if (ftp) {
+    TRY_DO(ftp_settings({}, node));
+    out.ftp = {"ftp", text_of(config, "ftpd")};
+  }
+  const auto place = text_of(config, "node", "tub.");
+  // What of [storage] needs no new start is taken over while it serves.
+  if (node.storage().enabled) out.storage = {"storage", place + node.storage().directory.string()};
   TRY(introducer, enabled(config, "introducer"));
-  out.introducer = introducer;
+  if (introducer) out.introducer = {"introducer", place + text_of(config, "introducer")};
   TRY(port, config.number("metrics", "port", 1, 65535));
   if (port) out.metrics_port = static_cast<std::uint16_t>(*port);
   if (!port) out.metrics_port = node.storage().metrics_port;
@@ -105,18 +136,32 @@ Result<Plan> plan_for(const grid::NodeDir& node) {
 
 // ------------------------------------------------------------------------ the parts
 
-Task<Result<>> serve_mount(Daemon& daemon, MountRequest request, Stop& stop, bool& serving) {
-  CO_TRY(at, co_await daemon.mounts().start(std::move(request)));
-  log::info("mounted at " + at);
-  serving = true;
+// What all parts stand on. The node directory is what was read last.
+struct House {
+  Io io;
+  grid::NodeDir& node;
+  cli::DaemonProcess& process;
+  metrics::Registry& figures;
+  Drive* drive;    // null: no files are served
+  Daemon& daemon;  // with mounts when there is a drive
+};
+
+Task<Result<>> serve_mount(House& house, MountRequest request, Stop& stop,
+                           Supervisor::State& state) {
+  auto& mounts = house.daemon.mounts();
+  CO_TRY(at, co_await mounts.start(std::move(request)));
+  state.where = at;
+  state.serving = true;
   // Ends with an unmounting by hand as well: then it is mounted again only when asked for.
-  auto waiting = [](Mounts& mounts, std::string where) -> Task<> {
-    auto ended = co_await mounts.ended(std::move(where));
-    if (!ended) log::warning(ended.error().message());
+  auto waiting = [](Mounts& all, std::string where, Supervisor::State& shown) -> Task<> {
+    auto ended = co_await all.ended(std::move(where));
+    shown.serving = false;
+    if (!ended && ended.error().code != Errc::cancelled) log::warning(ended.error().message());
   };
   TaskGroup group(co_await asio::this_coro::executor);
-  group.spawn(waiting(daemon.mounts(), at));
+  group.spawn(waiting(mounts, at, state));
   co_await stop.wait();
+  co_await mounts.end(at);
   group.cancel();
   co_await group.join();
   co_return Result<>{};
@@ -126,63 +171,78 @@ Task<Result<>> serve_mount(Daemon& daemon, MountRequest request, Stop& stop, boo
 // first, so that a missing file is the trouble of those parts alone.
 class SharedLogin {
  public:
-  SharedLogin(Io io, const grid::NodeDir& node) : io_(io), node_(node) {}
+  explicit SharedLogin(House& house) : house_(house) {}
 
   Result<fs::Login*> get() {
     if (!login_) {
-      TRY(settings, SftpSettings::read(node_));
+      TRY(settings, SftpSettings::read(house_.node));
       const fs::Login::Options options;
-      auto opened = fs::Login::open(io_.executor, io_.pool, settings.accounts, options);
+      auto opened = fs::Login::open(house_.io.executor, house_.io.pool, settings.accounts, options);
       if (!opened && opened.error().code == Errc::not_found) {
         return fail(Errc::bad_config, "there are no accounts yet (" + settings.accounts.string() +
                                           "); make one by `lafs accounts add NAME`");
       }
       if (!opened) return std::unexpected(std::move(opened.error()));
       login_ = std::move(*opened);
+      following_ = house_.process.on_reload(
+          "accounts", [this](const grid::NodeDir&) -> Result<cli::DaemonProcess::Change> {
+            TRY_DO(login_->check_file());
+            return [this] { login_->read_again(); };
+          });
     }
     return login_.get();
   }
 
  private:
-  Io io_;
-  const grid::NodeDir& node_;
+  House& house_;
   std::unique_ptr<fs::Login> login_;
+  cli::DaemonProcess::Part following_;
 };
 
-Task<Result<>> serve_sftp(Drive& drive, SharedLogin& shared, Stop& stop, bool& serving) {
+Task<Result<>> serve_sftp(House& house, SharedLogin& shared, Stop& stop, Supervisor::State& state) {
   CO_TRY(login, shared.get());
-  CO_TRY(settings, SftpSettings::read(drive.session().node()));
-  CO_TRY(service, co_await SftpService::start(drive, *login, std::move(settings)));
-  for (const auto& address : service->addresses()) log::info("serving SFTP on " + address);
-  serving = true;
+  CO_TRY(settings, SftpSettings::read(house.node));
+  CO_TRY(service, co_await SftpService::start(*house.drive, *login, std::move(settings)));
+  for (const auto& address : service->addresses()) {
+    log::info("serving SFTP on " + address);
+    state.where += (state.where.empty() ? "" : ", ") + address;
+  }
+  state.serving = true;
   co_await stop.wait();
   co_await service->stop(clients_may_finish);
   co_return Result<>{};
 }
 
-Task<Result<>> serve_ftp(Drive& drive, SharedLogin& shared, Stop& stop, bool& serving) {
+Task<Result<>> serve_ftp(House& house, SharedLogin& shared, Stop& stop, Supervisor::State& state) {
   CO_TRY(login, shared.get());
-  CO_TRY(settings, ftp_settings({}, drive.session().node()));
-  CO_TRY(server, co_await FtpServer::start(drive, std::move(settings), login));
+  CO_TRY(settings, ftp_settings({}, house.node));
+  CO_TRY(server, co_await FtpServer::start(*house.drive, std::move(settings), login));
   log::info(server->listeners());
-  serving = true;
+  state.where = server->addresses();
+  state.serving = true;
   co_await stop.wait();
   co_await server->close();
   co_return Result<>{};
 }
 
-Task<Result<>> serve_storage(Io io, const grid::NodeDir& node, metrics::Registry& figures,
-                             Stop& stop, bool& serving) {
-  CO_TRY(lock, cli::take_server_lock(node.path()));
-  CO_TRY(who, grid::StorageNode::prepare(node, std::nullopt));
-  CO_TRY(service, co_await grid::StorageService::start(io.executor, io.pool, node, who, figures));
-  auto announcer = grid::StorageAnnouncer::start(io.executor, node, who);
-  auto control = cli::StorageControl::start(io.executor, node.path(), *service);
+Task<Result<>> serve_storage(House& house, Stop& stop, Supervisor::State& state) {
+  CO_TRY(lock, cli::take_server_lock(house.node.path()));
+  CO_TRY(who, grid::StorageNode::prepare(house.node, std::nullopt));
+  CO_TRY(service, co_await grid::StorageService::start(house.io.executor, house.io.pool, house.node,
+                                                       who, house.figures));
+  auto announcer = grid::StorageAnnouncer::start(house.io.executor, house.node, who);
+  auto control = cli::StorageControl::start(house.io.executor, house.node.path(), *service);
   if (!control) log::warning("commands cannot reach this server: " + control.error().message());
   if (announcer) {
     log::info("storage server " + who.announcement.id);
-    serving = true;
-    co_await stop.wait();
+    for (const auto& at : who.listen)
+      state.where += (state.where.empty() ? "" : ", ") + at.host + ":" + std::to_string(at.port);
+    state.serving = true;
+    {
+      const auto following =
+          house.process.on_reload("storage", cli::storage_reader(*service, **announcer));
+      co_await stop.wait();
+    }
     if (control) co_await control->close();
     co_await (*announcer)->close();
     co_await service->drain(clients_may_finish);
@@ -194,97 +254,130 @@ Task<Result<>> serve_storage(Io io, const grid::NodeDir& node, metrics::Registry
   co_return Result<>{};
 }
 
-Task<Result<>> serve_introducer(Io io, const grid::NodeDir& node, Stop& stop, bool& serving) {
+Task<Result<>> serve_introducer(House& house, Stop& stop, Supervisor::State& state) {
   // Beside a storage server it needs a port of its own.
-  CO_TRY(port, node.config().text("introducer", "port"));
+  CO_TRY(port, house.node.config().text("introducer", "port"));
   std::optional<grid::Endpoint> at;
   if (port) {
     CO_TRY(places, grid::parse_tub_port(*port));
     if (!places.empty()) at = places.front();
   }
-  CO_TRY(introducer, grid::IntroducerNode::start(io.executor, node, at));
-  log::info("introducer; its address is in " + node.private_path("introducer.furl").string());
-  serving = true;
-  co_await stop.wait();
+  CO_TRY(introducer, grid::IntroducerNode::start(house.io.executor, house.node, at));
+  log::info("introducer; its address is in " + house.node.private_path("introducer.furl").string());
+  state.where = "private/introducer.furl";
+  state.serving = true;
+  {
+    auto& serving = *introducer;
+    const auto following = house.process.on_reload(
+        "introducer", [&serving](const grid::NodeDir& node) { return serving.reload(node); });
+    co_await stop.wait();
+  }
   co_await introducer->close();
   co_return Result<>{};
 }
 
-Task<> feed_watchdog(Stop& stop) {
-  const auto interval = watchdog_interval();
-  while (interval && !stop.requested()) {
-    co_await stop.wait(Clock::now() + std::chrono::duration_cast<Duration>(*interval) / 2);
-    notify_service_manager("WATCHDOG=1");
-  }
-}
-
-// Says how the parts are, for people and for Prometheus.
-void watch(metrics::Registry& figures, const Supervisor& supervisor, Drive* drive) {
-  for (const auto& state : supervisor.states()) {
-    figures.ask("lafs_part_up", "Whether a part of the daemon serves.", {{"part", state.name}},
-                [&supervisor, name = state.name] {
-                  for (const auto& now : supervisor.states()) {
-                    if (now.name == name) return now.serving ? 1.0 : 0.0;
-                  }
-                  return 0.0;
-                });
-  }
-  if (!drive) return;
-  figures.ask("lafs_queue_items", "Changes that are not on the grid yet.", {}, [drive] {
-    auto* queue = drive->write_back();
-    return queue ? static_cast<double>(queue->pending(0).files + queue->pending(0).directories)
-                 : 0.0;
-  });
-}
-
 // ------------------------------------------------------------------------ all together
 
-Task<Result<Exit>> serve_all(Io io, const grid::NodeDir& node, const Plan& plan, Drive* drive,
-                             Daemon* daemon) {
-  metrics::Registry figures;
-  metrics::Endpoint endpoint(io.executor, figures);
-  SharedLogin login(io, node);
-  if (daemon) CO_TRY_DO(daemon->start());
+// Brings the parts in line with what the configuration enables.
+class Parts {
+ public:
+  Parts(House& house) : house_(house), login_(house), supervisor_(house.io.executor) {}
 
-  Supervisor supervisor(io.executor);
-  Stop stop(io.executor);
-  TaskGroup watchdog(io.executor);
-  for (const auto& request : plan.mounts) {
-    supervisor.add("mount " + request.mountpoint, [daemon, request](Stop& until, bool& up) {
-      return serve_mount(*daemon, request, until, up);
-    });
+  Supervisor& supervisor() { return supervisor_; }
+
+  void follow(const Plan& plan) {
+    std::vector<std::string> names;
+    const auto part = [&](const Planned& planned, Supervisor::Run run) {
+      names.push_back(planned.name);
+      show(planned.name);
+      supervisor_.set(planned.name, planned.settings, std::move(run));
+    };
+    for (const auto& [planned, request] : plan.mounts) {
+      part(planned, [this, request = request](Stop& stop, Supervisor::State& state) {
+        return serve_mount(house_, request, stop, state);
+      });
+    }
+    if (plan.sftp) {
+      part(*plan.sftp, [this](Stop& stop, Supervisor::State& state) {
+        return serve_sftp(house_, login_, stop, state);
+      });
+    }
+    if (plan.ftp) {
+      part(*plan.ftp, [this](Stop& stop, Supervisor::State& state) {
+        return serve_ftp(house_, login_, stop, state);
+      });
+    }
+    if (plan.storage) {
+      part(*plan.storage, [this](Stop& stop, Supervisor::State& state) {
+        return serve_storage(house_, stop, state);
+      });
+    }
+    if (plan.introducer) {
+      part(*plan.introducer, [this](Stop& stop, Supervisor::State& state) {
+        return serve_introducer(house_, stop, state);
+      });
+    }
+    supervisor_.keep_only(names);
   }
-  if (plan.sftp)
-    supervisor.add("sftp",
-                   [&](Stop& until, bool& up) { return serve_sftp(*drive, login, until, up); });
-  if (plan.ftp)
-    supervisor.add("ftp",
-                   [&](Stop& until, bool& up) { return serve_ftp(*drive, login, until, up); });
-  if (plan.storage)
-    supervisor.add("storage", [&](Stop& until, bool& up) {
-      return serve_storage(io, node, figures, until, up);
-    });
-  if (plan.introducer)
-    supervisor.add("introducer",
-                   [&](Stop& until, bool& up) { return serve_introducer(io, node, until, up); });
-  watch(figures, supervisor, drive);
+
+ private:
+  // Whether it serves, for Prometheus.
+  void show(const std::string& name) {
+    if (!shown_.insert(name).second) return;
+    const auto find = [this, name](auto what) {
+      for (const auto& now : supervisor_.states()) {
+        if (now.name == name) return static_cast<double>(what(now));
+      }
+      return 0.0;
+    };
+    house_.figures.ask("lafs_part_up", "Whether a part of the daemon serves.", {{"part", name}},
+                       [find] { return find([](const auto& s) { return s.serving ? 1 : 0; }); });
+    house_.figures.ask("lafs_part_failures", "How often in a row a part had to be started again.",
+                       {{"part", name}},
+                       [find] { return find([](const auto& s) { return s.failures; }); });
+  }
+
+  House& house_;
+  SharedLogin login_;
+  Supervisor supervisor_;
+  std::set<std::string> shown_;
+};
+
+Task<Result<Exit>> serve_all(House house, Plan plan) {
+  auto& figures = house.figures;
+  metrics::Endpoint endpoint(house.io.executor, figures);
+  Parts parts(house);
+  house.daemon.on_status([&] { return parts.supervisor().states(); });
+  house.daemon.on_reload([&] { return house.process.reload(); });
+  CO_TRY_DO(house.daemon.start());
+  const auto replanning = house.process.on_reload(
+      "parts", [&](const grid::NodeDir& node) -> Result<cli::DaemonProcess::Change> {
+        TRY(now, plan_for(node));
+        if (now.files() && !house.drive) {
+          return fail(Errc::bad_config,
+                      "mounts, SFTP and FTP beside a daemon that served no files need a new start");
+        }
+        return [&, now = std::move(now), node] {
+          if (!house.drive) house.node = node;  // else the session has taken it over
+          parts.follow(now);
+        };
+      });
+  if (house.drive) show_queue(figures, *house.drive);
+  parts.follow(plan);
   if (plan.metrics_port) {
     if (auto port = endpoint.listen(*plan.metrics_port); !port)
       log::error("no metrics: " + port.error().message());
   }
-  watchdog.spawn(feed_watchdog(stop));
-  notify_service_manager("READY=1");
+  house.process.ready("running");
   co_await cli::wait_for_stop();
-  log::info("stopping");
-  notify_service_manager("STOPPING=1");
-  stop.request();
-  co_await watchdog.join();
-  co_await supervisor.close();
+  house.process.stopping();
+  co_await parts.supervisor().close();
   if (plan.metrics_port) co_await endpoint.close();
   co_return Exit::ok;
 }
 
-Task<Result<Exit>> run_with_files(Io io, grid::NodeDir node, Plan plan) {
+Task<Result<Exit>> run_with_files(Io io, grid::NodeDir node, Plan plan,
+                                  cli::DaemonProcess& process) {
   CO_TRY(session, cli::Session::open(io, node));
   // The grid may be away: then the parts that need it say so, and are started again.
   auto found = co_await session->find_servers();
@@ -292,9 +385,12 @@ Task<Result<Exit>> run_with_files(Io io, grid::NodeDir node, Plan plan) {
   session->membership().follow();
   Result<Exit> outcome = Exit::ok;
   {
+    const auto members = process.on_reload(
+        "servers", [&](const grid::NodeDir& again) { return session->reload(again); });
     Drive drive(*session);
     Daemon daemon(drive);
-    outcome = co_await serve_all(io, node, plan, &drive, &daemon);
+    outcome = co_await serve_all(
+        {io, session->node(), process, metrics::of_process(), &drive, daemon}, std::move(plan));
     co_await daemon.close();
     auto closed = co_await drive.close();
     if (!closed) {
@@ -309,13 +405,32 @@ Task<Result<Exit>> run_with_files(Io io, grid::NodeDir node, Plan plan) {
   co_return outcome;
 }
 
+Task<Result<Exit>> run_without_files(Io io, grid::NodeDir node, Plan plan,
+                                     cli::DaemonProcess& process) {
+  Daemon daemon(io, node.path());
+  auto outcome = co_await serve_all({io, node, process, metrics::of_process(), nullptr, daemon},
+                                    std::move(plan));
+  co_await daemon.close();
+  co_return outcome;
+}
+
 Task<Result<Exit>> run(Io io, const cli::Globals& globals) {
   std::signal(SIGPIPE, SIG_IGN);
   CO_TRY(node, grid::NodeDir::open(globals.node_path()));
+  cli::DaemonProcess process(io.executor, node.path(), globals.log_level);
+  CO_TRY_DO(process.begin(node));
   if (!node.warning().empty()) log::warning(node.warning());
-  CO_TRY(plan, plan_for(node));
-  if (plan.files()) co_return co_await run_with_files(io, std::move(node), std::move(plan));
-  co_return co_await serve_all(io, node, plan, nullptr, nullptr);
+  Result<Exit> outcome = Exit::ok;
+  auto plan = plan_for(node);
+  if (!plan) {
+    outcome = std::unexpected(std::move(plan.error()));
+  } else if (plan->files()) {
+    outcome = co_await run_with_files(io, std::move(node), std::move(*plan), process);
+  } else {
+    outcome = co_await run_without_files(io, std::move(node), std::move(*plan), process);
+  }
+  co_await process.close();
+  co_return outcome;
 }
 
 }  // namespace

@@ -7,11 +7,11 @@
 #include <csignal>
 
 #include "frontends/cli/output.h"
+#include "frontends/files_daemon.h"
 #include "frontends/sftp/fd_mover.h"
 #include "frontends/sftp/session.h"
 #include "frontends/sftp_service.h"
 #include "grid/base/log.h"
-#include "grid/base/notify.h"
 
 namespace lafs {
 namespace {
@@ -35,18 +35,8 @@ struct StdioOptions {
   bool read_only = false;
 };
 
-Task<> feed_watchdog() {
-  const auto interval = watchdog_interval();
-  if (!interval) co_return;
-  for (;;) {
-    co_await sleep_for(std::chrono::duration_cast<Duration>(*interval));
-    const bool stop = co_await stop_requested();
-    if (stop) co_return;
-    notify_service_manager("WATCHDOG=1");
-  }
-}
-
-Task<Result<>> serve_until_stopped(Drive& drive, ServeOptions options) {
+Task<Result<>> serve_until_stopped(Drive& drive, FilesDaemon& files, ServeOptions options) {
+  CO_TRY_DO(files.begin());
   auto& session = drive.session();
   CO_TRY(settings, SftpSettings::read(session.node()));
   if (!options.addresses.empty()) settings.addresses = options.addresses;
@@ -67,14 +57,13 @@ Task<Result<>> serve_until_stopped(Drive& drive, ServeOptions options) {
   for (const auto& key : service->host_keys())
     cli::print("host key " + key.type + " " + key.fingerprint + "\n");
   if (auto printed = cli::finish_output(); !printed) log::info("nobody reads standard output");
-  notify_service_manager("READY=1\nSTATUS=serving SFTP on " + service->addresses().front());
-  TaskGroup watchdog(io.executor);
-  watchdog.spawn(feed_watchdog());
+  files.follow(**login);
+  std::string where;
+  for (const auto& address : service->addresses()) where += (where.empty() ? "" : ", ") + address;
+  files.ready("sftp", where);
   co_await cli::wait_for_stop();
-  watchdog.cancel();
-  co_await watchdog.join();
-  notify_service_manager("STOPPING=1");
-  log::info("stopping");
+  files.process().stopping();
+  co_await files.close();
   co_await service->stop(std::chrono::seconds(options.grace));
   co_return Result<>{};
 }
@@ -89,10 +78,12 @@ Task<Result<Exit>> end(Drive& drive, Result<> outcome) {
   co_return Exit::ok;
 }
 
-Task<Result<Exit>> serve_sftp(Session& session, ServeOptions options) {
+Task<Result<Exit>> serve_sftp(Session& session, ServeOptions options, std::string log_level) {
   std::signal(SIGPIPE, SIG_IGN);
   Drive drive(session);
-  auto outcome = co_await serve_until_stopped(drive, std::move(options));
+  FilesDaemon files(drive, log_level);
+  auto outcome = co_await serve_until_stopped(drive, files, std::move(options));
+  co_await files.close();
   co_return co_await end(drive, std::move(outcome));
 }
 
@@ -148,8 +139,8 @@ void add_sftp_commands(cli::Commands& commands) {
                    "How long clients at work may go on when the server is told to stop (10)")
       ->type_name("SECONDS");
   commands.on_io(serving, [&commands, serve_options](cli::Io io) {
-    return cli::with_session(io, commands.globals(), [serve_options](Session& session) {
-      return serve_sftp(session, *serve_options);
+    return cli::with_session(io, commands.globals(), [&commands, serve_options](Session& session) {
+      return serve_sftp(session, *serve_options, commands.globals().log_level);
     });
   });
 

@@ -45,6 +45,8 @@ class Client {
   ~Client();
 
   const Options& options() const { return options_; }
+  // Of files and directories that are made from now on.
+  void set_encoding(const Encoding& encoding) { options_.encoding = encoding; }
   storage::Roster& roster() { return roster_; }
   Pool& pool() { return pool_; }
 

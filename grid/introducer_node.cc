@@ -28,23 +28,38 @@ Result<std::unique_ptr<IntroducerNode>> IntroducerNode::start(asio::any_io_execu
   options.furl = out->furl_;
   options.version = std::string(program_version);
   options.state_file = node.private_path("announcements.yaml");
-  TRY(peers, node.introducers());
-  for (const auto& peer : peers) {
-    TRY(at, storage::Furl::parse(peer.furl));
-    if (at.tub_id == furl.tub_id) continue;  // ourselves
-    introducer::Client::Options one;
-    one.petname = peer.petname;
-    one.furl = std::move(at);
-    one.nickname = node.nickname();
-    one.version = options.version;
-    options.peers.push_back(std::move(one));
-  }
+  TRY(peers, out->peers_of(node));
+  options.peers = std::move(peers);
   out->service_ =
       std::make_unique<introducer::Service>(executor, out->identity_, std::move(options));
   TRY_DO(out->service_->load());
   for (const auto& at : places.listen) TRY_DO(out->service_->listen(at.host, at.port));
   out->service_->start();
   return out;
+}
+
+Result<std::vector<introducer::Client::Options>> IntroducerNode::peers_of(
+    const NodeDir& node) const {
+  std::vector<introducer::Client::Options> out;
+  TRY(peers, node.introducers());
+  if (!peers.empty()) TRY_DO(node.may_connect());
+  for (const auto& peer : peers) {
+    TRY(at, storage::Furl::parse(peer.furl));
+    if (at.tub_id == identity_.node_id()) continue;  // ourselves
+    introducer::Client::Options one;
+    one.petname = peer.petname;
+    one.furl = std::move(at);
+    one.nickname = node.nickname();
+    one.version = std::string(program_version);
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+Result<std::function<void()>> IntroducerNode::reload(const NodeDir& node) {
+  TRY(peers, peers_of(node));
+  auto shared = std::make_shared<std::vector<introducer::Client::Options>>(std::move(peers));
+  return [this, shared] { service_->set_peers(std::move(*shared)); };
 }
 
 Task<> IntroducerNode::close() { return service_->close(); }

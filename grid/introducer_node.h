@@ -9,6 +9,7 @@
 //   private/introducers.yaml other introducers that this one exchanges announcements with
 //   private/announcements.yaml   what was heard, so that a restart forgets nothing
 
+#include <functional>
 #include <memory>
 
 #include "grid/introducer/service.h"
@@ -24,11 +25,16 @@ class IntroducerNode {
                                                        const NodeDir& node,
                                                        std::optional<Endpoint> address);
 
+  // Other peers, once what is returned is called. Errc::bad_config.
+  Result<std::function<void()>> reload(const NodeDir& node);
+
   const std::string& furl() const { return furl_; }
   introducer::Service& service() { return *service_; }
   Task<> close();
 
  private:
+  Result<std::vector<introducer::Client::Options>> peers_of(const NodeDir& node) const;
+
   storage::Identity identity_;
   std::string furl_;
   std::unique_ptr<introducer::Service> service_;

@@ -10,7 +10,9 @@
 
 namespace lafs::grid {
 
-// One entry. Errc::unsupported when it announces no address over HTTPS.
-Result<storage::KnownServer> known_server(const ServerEntry& entry, asio::any_io_executor executor);
+// One entry, used as its owner wants it. Errc::unsupported when it announces no address over HTTPS,
+// or when it may not be contacted. Nothing is connected yet.
+Result<storage::KnownServer> known_server(const ServerEntry& entry, asio::any_io_executor executor,
+                                          const ServerWish& wish = {}, bool reports = false);
 
 }  // namespace lafs::grid

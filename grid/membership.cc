@@ -46,12 +46,12 @@ Result<ServerEntry> server_entry(const introducer::Announcement& announcement) {
   return out;
 }
 
-Result<std::unique_ptr<Membership>> Membership::open(const NodeDir& node,
-                                                     asio::any_io_executor executor) {
-  std::unique_ptr<Membership> out(new Membership(std::move(executor), node.path()));
-  out->nickname_ = node.nickname();
+Result<Membership::Settings> Membership::read(const NodeDir& node) {
+  Settings out;
+  TRY_DO(node.may_connect());
+  out.nickname = node.nickname();
   TRY(preferred, node.preferred_servers());
-  out->preferred_ = std::move(preferred);
+  out.preferred = std::move(preferred);
   TRY(managers, node.grid_managers());
   for (const auto& [name, text] : managers) {
     const auto key = introducer::public_key_from_text(text);
@@ -60,62 +60,99 @@ Result<std::unique_ptr<Membership>> Membership::open(const NodeDir& node,
                                         ": [grid_managers] " + name +
                                         " is not like pub-v0-... and 52 characters");
     }
-    out->managers_.push_back(*key);
+    out.managers.push_back(*key);
   }
-  TRY_DO(out->read_static(node));
-  TRY_DO(out->read_introducers(node));
-  for (const auto& why : out->skipped_) log::info("server left out: " + why);
-  if (out->roster_.empty() && out->sources_.empty()) {
-    const auto hint = out->skipped_.empty()
+  TRY(servers, node.servers());
+  out.servers = std::move(servers);
+  TRY(introducers, node.introducers());
+  out.introducers = std::move(introducers);
+  TRY(feedback, node.config().boolean("feedback", "enabled"));
+  out.feedback = feedback.value_or(false);
+  if (out.servers.servers.empty() && out.introducers.empty()) {
+    const auto& skipped = out.servers.skipped;
+    const auto hint = skipped.empty()
                           ? "; copy the grid's servers.yaml there, or name an introducer in " +
                                 node.private_path("introducers.yaml").string()
-                          : "; the first: " + out->skipped_.front();
+                          : "; the first: " + skipped.front();
     return fail(Errc::no_servers, node.private_path("servers.yaml").string() +
                                       " names no usable storage server" + hint);
   }
   return out;
 }
 
-Result<> Membership::read_static(const NodeDir& node) {
-  TRY(file, node.servers());
-  skipped_ = std::move(file.skipped);
-  for (const auto& entry : file.servers) {
-    static_ids_[entry.id] = true;
-    auto server = known_server(entry, executor_);
-    if (!server) {
-      skipped_.push_back(server.error().context);
-      continue;
-    }
-    server->preferred = std::ranges::find(preferred_, entry.id) != preferred_.end();
-    // Who is in the file was put there by the node's owner; a manager still has to vouch for it.
-    server->needs_voucher = !managers_.empty();
-    roster_.add(std::move(*server));
+Result<std::unique_ptr<Membership>> Membership::open(const NodeDir& node,
+                                                     asio::any_io_executor executor) {
+  TRY(settings, read(node));
+  std::unique_ptr<Membership> out(new Membership(std::move(executor), node));
+  out->apply(std::move(settings));
+  if (out->roster_.empty() && out->sources_.empty()) {
+    return fail(Errc::no_servers,
+                node.private_path("servers.yaml").string() +
+                    " names no usable storage server; the first: " + out->skipped_.front());
   }
-  return {};
+  return out;
 }
 
-Result<> Membership::read_introducers(const NodeDir& node) {
-  TRY(entries, node.introducers());
-  if (entries.empty()) return {};
-  TRY(identity, storage::Identity::load_or_create(node.private_path("node.pem")));
-  identity_ = std::move(identity);
-  for (auto& entry : entries) {
-    auto source = std::make_unique<Source>();
-    source->cache_file = node.private_path("introducer_" + entry.petname + "_cache.yaml");
-    source->entry = std::move(entry);
-    source->old = is_old(source->cache_file);
-    if (auto text = read_small_file(source->cache_file, largest_cache)) {
-      auto book = introducer::Book::from_yaml(*text, source->cache_file.string());
-      if (book) {
-        source->book = std::move(*book);
-      } else {
-        log::warning("not read: " + book.error().message());
-      }
+Result<std::function<void()>> Membership::reload(const NodeDir& node) {
+  TRY(settings, read(node));
+  auto shared = std::make_shared<Settings>(std::move(settings));
+  return [this, shared] { apply(std::move(*shared)); };
+}
+
+std::unique_ptr<Membership::Source> Membership::open_source(IntroducerEntry entry) const {
+  auto source = std::make_unique<Source>();
+  source->cache_file = private_ / ("introducer_" + entry.petname + "_cache.yaml");
+  source->entry = std::move(entry);
+  source->old = is_old(source->cache_file);
+  if (auto text = read_small_file(source->cache_file, largest_cache)) {
+    auto book = introducer::Book::from_yaml(*text, source->cache_file.string());
+    if (book) {
+      source->book = std::move(*book);
+    } else {
+      log::warning("not read: " + book.error().message());
     }
-    for (const auto* known : source->book.entries()) adopt(known->announcement);
-    sources_.push_back(std::move(source));
   }
-  return {};
+  return source;
+}
+
+void Membership::apply(Settings settings) {
+  settings_ = std::move(settings);
+  skipped_.clear();
+  for (const auto& why : settings_.servers.skipped) leave_out(why);
+
+  std::vector<std::unique_ptr<Source>> sources;
+  for (auto& entry : settings_.introducers) {
+    const auto there = std::ranges::find_if(
+        sources_, [&](const auto& source) { return source && source->entry == entry; });
+    sources.push_back(there != sources_.end() ? std::move(*there) : open_source(entry));
+  }
+  for (auto& source : sources_) {
+    if (source) leaving_.spawn(leave(std::move(source)));
+  }
+  sources_ = std::move(sources);
+
+  static_ids_.clear();
+  announced_.clear();
+  auto before = used_;
+  for (const auto& entry : settings_.servers.servers) {
+    static_ids_.insert(entry.id);
+    if (use(entry, nullptr)) before.erase(entry.id);
+  }
+  for (const auto& source : sources_) {
+    for (const auto* known : source->book.entries()) adopt(known->announcement);
+  }
+  for (const auto& [id, announcement] : announced_) before.erase(id);
+  for (const auto& [id, used] : before) {
+    log::info("server left: " + used.entry.id);
+    roster_.remove(id);
+    used_.erase(id);
+  }
+  if (following_) follow();
+  changed_.notify();
+}
+
+Task<> Membership::leave(std::unique_ptr<Source> source) {
+  if (source->client) co_await source->client->close();
 }
 
 // Announcements of one server by several introducers are one sequence: a server's numbers grow over
@@ -132,35 +169,70 @@ void Membership::adopt(const introducer::Announcement& announcement) {
     }
   }
   auto entry = server_entry(announcement);
-  auto server = entry ? known_server(*entry, executor_)
-                      : Result<storage::KnownServer>(std::unexpected(entry.error()));
-  if (!server) {
-    skipped_.push_back(server.error().context);
+  if (!entry) {
+    leave_out(entry.error().context);
     return;
   }
-  server->preferred = std::ranges::find(preferred_, id) != preferred_.end();
-  server->needs_voucher = !managers_.empty();
-  const auto permission = introducer::upload_permission(
-      id, announcement.certificates, managers_,
-      std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now()));
-  if (permission.expires) {
-    server->vouched_until = *permission.expires;
-    constexpr auto soon = std::chrono::days(14);
-    const auto left = *permission.expires - std::chrono::system_clock::now();
-    if (left < soon) {
-      log::warning("the grid manager's certificate of " + server->name() +
-                   (left.count() < 0 ? " has expired" : " expires within two weeks"));
-    }
-  }
-  if (old != announced_.end() && old->second.nurls == announcement.nurls) {
-    // Only facts about it have changed: its connections stay.
-    for (const auto& known : roster_.all()) {
-      if (known.id == id) server->server = known.server;
-    }
-  }
+  if (!use(*entry, &announcement)) return;
   announced_[id] = announcement;
-  roster_.add(std::move(*server));
   changed_.notify();
+}
+
+// Servers make themselves heard as often as they like: what is said about them is bounded.
+void Membership::leave_out(const std::string& why) {
+  constexpr std::size_t most = 1000;
+  if (skipped_.size() >= most || std::ranges::find(skipped_, why) != skipped_.end()) return;
+  log::info("server left out: " + why);
+  skipped_.push_back(why);
+}
+
+// Puts a server into the roster as the settings want it; false when it cannot be used.
+bool Membership::use(const ServerEntry& entry, const introducer::Announcement* announcement) {
+  const auto& wishes = settings_.servers.wishes;
+  const auto wished = wishes.find(entry.id);
+  Used now{entry, wished == wishes.end() ? ServerWish{} : wished->second,
+           settings_.feedback && announcement && announcement->asks_feedback};
+  auto server = known_server(now.entry, executor_, now.wish, now.reports);
+  if (!server) {
+    leave_out(server.error().context);
+    return false;
+  }
+  server->preferred |=
+      std::ranges::find(settings_.preferred, entry.id) != settings_.preferred.end();
+  // Who is in the file was put there by the node's owner; a manager still has to vouch for it.
+  server->needs_voucher = !settings_.managers.empty();
+  std::vector<introducer::GridCertificate> certificates;
+  for (const auto& [text, signature] : entry.certificates)
+    certificates.push_back({text, signature});
+  if (announcement) {
+    server->notice = announcement->notice;
+    certificates = announcement->certificates;
+  }
+  if (!certificates.empty()) {
+    const auto now_time =
+        std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+    auto permission =
+        introducer::upload_permission(entry.id, certificates, settings_.managers, now_time);
+    server->manager_notice = std::move(permission.notice);
+    if (permission.expires) {
+      server->vouched_until = *permission.expires;
+      constexpr auto soon = std::chrono::days(14);
+      const auto left = *permission.expires - std::chrono::system_clock::now();
+      if (left < soon) {
+        log::warning("the grid manager's certificate of " + server->name() +
+                     (left.count() < 0 ? " has expired" : " expires within two weeks"));
+      }
+    }
+  }
+  // Only facts about it have changed: its connections stay.
+  const auto before = used_.find(entry.id);
+  if (before != used_.end() && before->second.entry.nurls == entry.nurls &&
+      before->second.wish == now.wish && before->second.reports == now.reports) {
+    if (const auto* known = roster_.find(entry.id)) server->server = known->server;
+  }
+  used_[entry.id] = std::move(now);
+  roster_.add(std::move(*server));
+  return true;
 }
 
 void Membership::heard(Source& source, introducer::Announcement announcement,
@@ -174,13 +246,14 @@ void Membership::heard(Source& source, introducer::Announcement announcement,
 }
 
 void Membership::follow() {
+  following_ = true;
   for (auto& source : sources_) {
     if (source->client) continue;
     auto* at = source.get();
     introducer::Client::Options options;
     options.petname = at->entry.petname;
     options.furl = *storage::Furl::parse(at->entry.furl);
-    options.nickname = nickname_;
+    options.nickname = settings_.nickname;
     options.version = std::string(program_version);
     options.heard = [this, at](introducer::Announcement announcement,
                                introducer::SignedAnnouncement proof) {
@@ -202,6 +275,7 @@ Task<Result<>> Membership::find_servers(std::size_t enough, Duration patience) {
   constexpr auto a_moment = std::chrono::seconds(3);
   while (known() < enough && Clock::now() < deadline) {
     if (known() > 0 && Clock::now() > begin + a_moment) break;
+    if (sources_.empty()) break;  // they were taken out meanwhile
     co_await changed_.wait(std::min(deadline, Clock::now() + std::chrono::milliseconds(100)));
     const bool stop = co_await stop_requested();
     if (stop) co_return fail(Errc::cancelled);
@@ -241,6 +315,7 @@ Task<> Membership::close() {
   for (auto& source : sources_) {
     if (source->client) co_await source->client->close();
   }
+  co_await leaving_.join();
   co_await roster_.close();
 }
 

@@ -6,8 +6,10 @@
 // a start needs no introducer at all. Static entries win over announced ones. I/O thread only;
 // close() before destruction.
 
+#include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,6 +27,10 @@ class Membership {
   static Result<std::unique_ptr<Membership>> open(const NodeDir& node,
                                                   asio::any_io_executor executor);
 
+  // Reads the files again, and returns what brings servers and introducers in line with them:
+  // what has not changed keeps its connections. Errors as open(); then nothing has changed.
+  Result<std::function<void()>> reload(const NodeDir& node);
+
   storage::Roster& roster() { return roster_; }
   // What cannot be used, with the reason.
   const std::vector<std::string>& skipped() const { return skipped_; }
@@ -39,11 +45,20 @@ class Membership {
 
   std::vector<introducer::Client::Status> introducers() const;
   // Servers that announce a grid manager's certificate, when managers are configured.
-  bool has_managers() const { return !managers_.empty(); }
+  bool has_managers() const { return !settings_.managers.empty(); }
 
   Task<> close();
 
  private:
+  // What the node directory says.
+  struct Settings {
+    std::string nickname;
+    std::vector<std::string> preferred;
+    std::vector<Ed25519Public> managers;
+    ServersFile servers;
+    std::vector<IntroducerEntry> introducers;
+    bool feedback = false;  // [feedback] enabled
+  };
   struct Source {  // one introducer
     IntroducerEntry entry;
     std::filesystem::path cache_file;
@@ -51,28 +66,43 @@ class Membership {
     introducer::Book book;
     std::unique_ptr<introducer::Client> client;
   };
+  // A server as it is used now: what has not changed keeps its connections.
+  struct Used {
+    ServerEntry entry;
+    ServerWish wish;
+    bool reports = false;
+  };
 
-  Membership(asio::any_io_executor executor, std::filesystem::path path)
-      : executor_(std::move(executor)), path_(std::move(path)), changed_(executor_) {}
+  Membership(asio::any_io_executor executor, const NodeDir& node)
+      : executor_(std::move(executor)),
+        private_(node.private_path("")),
+        roster_(),
+        changed_(executor_),
+        leaving_(executor_) {}
 
-  Result<> read_static(const NodeDir& node);
-  Result<> read_introducers(const NodeDir& node);
+  static Result<Settings> read(const NodeDir& node);
+  void apply(Settings settings);
+  std::unique_ptr<Source> open_source(IntroducerEntry entry) const;
   void heard(Source& source, introducer::Announcement announcement,
              introducer::SignedAnnouncement proof);
   void adopt(const introducer::Announcement& announcement);
+  void leave_out(const std::string& why);
+  bool use(const ServerEntry& entry, const introducer::Announcement* announcement);
+  static Task<> leave(std::unique_ptr<Source> source);
 
   asio::any_io_executor executor_;
-  std::filesystem::path path_;
-  std::string nickname_;
-  std::vector<std::string> preferred_;
-  std::vector<Ed25519Public> managers_;
-  storage::Identity identity_;
+  std::filesystem::path private_;
+  storage::Identity identity_ = storage::Identity::for_this_process();
+  Settings settings_;
   storage::Roster roster_;
-  std::map<std::string, bool> static_ids_;
-  std::map<std::string, introducer::Announcement> announced_;  // what the roster has, by server
+  std::map<std::string, Used> used_;  // what the roster has, by id
+  std::set<std::string> static_ids_;
+  std::map<std::string, introducer::Announcement> announced_;  // the newest of each server
   std::vector<std::string> skipped_;
   std::vector<std::unique_ptr<Source>> sources_;
+  bool following_ = false;
   Signal changed_;
+  TaskGroup leaving_;
 };
 
 // What of an announcement a server is reached and ordered by. Errc::bad_config when it cannot be

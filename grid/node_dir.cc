@@ -309,6 +309,26 @@ Result<std::vector<std::string>> NodeDir::preferred_servers() const {
   return out;
 }
 
+Result<> NodeDir::may_connect() const {
+  const auto refuse = [&](const char* section, const char* key, const std::string& value) {
+    return fail(Errc::bad_config, config_.where(section, key) + ": [" + section + "] " + key +
+                                      " is " + value +
+                                      ", but lafs connects directly only (it has no Tor and no "
+                                      "I2P): nothing is contacted");
+  };
+  TRY(tcp, config_.text("connections", "tcp"));
+  if (tcp && *tcp != "tcp") {
+    if (*tcp != "tor" && *tcp != "disabled")
+      return fail(Errc::bad_config, config_.where("connections", "tcp") +
+                                        ": [connections] tcp is \"" + *tcp +
+                                        "\"; write tcp, tor or disabled");
+    return refuse("connections", "tcp", *tcp);
+  }
+  TRY(reveal, config_.boolean("node", "reveal-ip-address"));
+  if (!reveal.value_or(true)) return refuse("node", "reveal-ip-address", "false");
+  return {};
+}
+
 Result<std::vector<std::pair<std::string, std::string>>> NodeDir::grid_managers() const {
   std::vector<std::pair<std::string, std::string>> out;
   for (const auto& name : config_.keys("grid_managers")) {

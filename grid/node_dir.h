@@ -90,6 +90,9 @@ class NodeDir {
   Result<std::vector<IntroducerEntry>> introducers() const;
   // [client] peers.preferred: ids of servers that come first.
   Result<std::vector<std::string>> preferred_servers() const;
+  // Errc::bad_config when the node may not connect to anybody directly, as lafs would:
+  // [connections] tcp is not "tcp", or [node] reveal-IP-address is false.
+  Result<> may_connect() const;
   // [grid_managers]: the public keys, "pub-v0-...", that vouch for servers. Checked where used.
   Result<std::vector<std::pair<std::string, std::string>>> grid_managers() const;
 

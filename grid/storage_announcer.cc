@@ -12,17 +12,37 @@
 namespace lafs::grid {
 
 struct StorageAnnouncer::State {
+  // What tahoe.cfg and private/introducers.yaml say.
+  struct Settings {
+    introducer::OwnAnnouncement own;
+    std::vector<IntroducerEntry> introducers;
+    bool operator==(const Settings&) const = default;
+  };
+  // One introducer, and what it was told: signed once for each life, so that a connection that
+  // comes back says the same again.
+  struct Listener {
+    IntroducerEntry entry;
+    std::optional<introducer::SignedAnnouncement> said;
+    std::unique_ptr<introducer::Client> client;
+  };
+
+  explicit State(asio::any_io_executor on) : executor(on), leaving(on) {}
+  Result<Settings> read(const NodeDir& node) const;
+  void apply(Settings now);
   // The next number of an announcement, remembered before it is used: one that goes backwards is
   // ignored by everybody.
   Result<std::int64_t> next_number() const;
-  std::vector<introducer::SignedAnnouncement> announcement(std::size_t introducer);
+  std::vector<introducer::SignedAnnouncement> announcement(Listener& listener) const;
+  static Task<> leave(std::unique_ptr<Listener> listener);
 
+  asio::any_io_executor executor;
+  const storage::Identity caller = storage::Identity::for_this_process();
   std::filesystem::path number_file;
   Secret32 key;
-  introducer::OwnAnnouncement own;
-  // Signed once for each introducer and life: a connection that comes back says the same again.
-  std::vector<std::optional<introducer::SignedAnnouncement>> said;
-  std::vector<std::unique_ptr<introducer::Client>> clients;
+  ServerEntry who;
+  Settings settings;
+  std::vector<std::unique_ptr<Listener>> listeners;
+  TaskGroup leaving;
 };
 
 StorageAnnouncer::StorageAnnouncer(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -45,40 +65,39 @@ Result<std::int64_t> StorageAnnouncer::State::next_number() const {
 }
 
 std::vector<introducer::SignedAnnouncement> StorageAnnouncer::State::announcement(
-    std::size_t introducer) {
-  auto& mine = said[introducer];
-  if (!mine) {
+    Listener& listener) const {
+  if (!listener.said) {
     auto number = next_number();
     if (!number) {
       log::error("nothing is announced: " + number.error().message());
       return {};
     }
-    auto now = own;
+    auto now = settings.own;
     now.number = *number;
     now.nonce = base32(random_array<32>());
-    mine = introducer::sign(introducer::announcement_message(now), key);
+    listener.said = introducer::sign(introducer::announcement_message(now), key);
   }
-  return {*mine};
+  return {*listener.said};
 }
 
-Result<std::unique_ptr<StorageAnnouncer>> StorageAnnouncer::start(asio::any_io_executor executor,
-                                                                  const NodeDir& node,
-                                                                  const StorageNode& who) {
-  auto state = std::make_unique<State>();
-  state->number_file = node.path() / "announcement-seqnum";
+Result<StorageAnnouncer::State::Settings> StorageAnnouncer::State::read(const NodeDir& node) const {
+  Settings out;
   TRY(introducers, node.introducers());
-  TRY(key_text, read_small_file(node.private_path("node.privkey"), 1000));
-  const auto key = introducer::private_key_from_text(trimmed(key_text));
-  if (!key) {
-    return fail(Errc::bad_config, node.private_path("node.privkey").string() +
-                                      ":1: not \"priv-v0-\" and 32 bytes in base32");
+  out.introducers = std::move(introducers);
+  if (!out.introducers.empty()) TRY_DO(node.may_connect());
+  out.own.nickname = node.nickname();
+  out.own.version = std::string(program_version);
+  TRY(anonymous, node.config().boolean("storage", "anonymous"));
+  if (!anonymous.value_or(true)) {
+    return fail(Errc::bad_config, node.config().where("storage", "anonymous") +
+                                      ": [storage] anonymous is false, but lafs has no other way "
+                                      "to serve (it has no storage plugins)");
   }
-  state->key = *key;
-  state->own.nickname = node.nickname();
-  state->own.version = std::string(program_version);
-  state->own.furl = who.announcement.furl;
-  state->own.nurls = who.announcement.nurls;
-  state->own.permutation_seed = base32(who.announcement.permutation_seed);
+  out.own.furl = who.furl;
+  out.own.nurls = who.nurls;
+  out.own.permutation_seed = base32(who.permutation_seed);
+  out.own.notice = node.storage().notice;
+  out.own.asks_feedback = node.storage().asks_feedback;
   TRY(managed, node.config().boolean("storage", "grid_management"));
   if (managed.value_or(false)) {
     for (const auto& name : node.config().keys("grid_manager_certificates")) {
@@ -86,33 +105,80 @@ Result<std::unique_ptr<StorageAnnouncer>> StorageAnnouncer::start(asio::any_io_e
       const auto file = node.path() / *path;
       TRY(text, read_small_file(file));
       TRY(certificate, introducer::parse_certificate_file(text, file.string()));
-      state->own.certificates.push_back(std::move(certificate));
+      out.own.certificates.push_back(std::move(certificate));
     }
   }
-  state->said.resize(introducers.size());
-  for (std::size_t i = 0; i < introducers.size(); ++i) {
+  return out;
+}
+
+void StorageAnnouncer::State::apply(Settings now) {
+  const bool news = now.own != settings.own;
+  settings = std::move(now);
+  auto before = std::exchange(listeners, {});
+  for (const auto& entry : settings.introducers) {
+    const auto there = std::ranges::find_if(
+        before, [&](const auto& listener) { return listener && listener->entry == entry; });
+    if (there != before.end()) {
+      listeners.push_back(std::move(*there));
+      if (news) {
+        listeners.back()->said.reset();
+        listeners.back()->client->publish_again();
+      }
+      continue;
+    }
+    auto listener = std::make_unique<Listener>();
+    listener->entry = entry;
     introducer::Client::Options options;
-    options.petname = introducers[i].petname;
-    TRY(furl, storage::Furl::parse(introducers[i].furl));
-    options.furl = std::move(furl);
-    options.nickname = node.nickname();
-    options.version = state->own.version;
-    options.published = [at = state.get(), i] { return at->announcement(i); };
-    state->clients.push_back(
-        std::make_unique<introducer::Client>(executor, who.identity, std::move(options)));
-    state->clients.back()->start();
+    options.petname = entry.petname;
+    options.furl = *storage::Furl::parse(entry.furl);
+    options.nickname = settings.own.nickname;
+    options.version = settings.own.version;
+    options.published = [this, at = listener.get()] { return announcement(*at); };
+    listener->client = std::make_unique<introducer::Client>(executor, caller, std::move(options));
+    listener->client->start();
+    listeners.push_back(std::move(listener));
   }
+  for (auto& gone : before) {
+    if (gone) leaving.spawn(leave(std::move(gone)));
+  }
+}
+
+Task<> StorageAnnouncer::State::leave(std::unique_ptr<Listener> listener) {
+  co_await listener->client->close();
+}
+
+Result<std::unique_ptr<StorageAnnouncer>> StorageAnnouncer::start(asio::any_io_executor executor,
+                                                                  const NodeDir& node,
+                                                                  const StorageNode& who) {
+  auto state = std::make_unique<State>(executor);
+  state->number_file = node.path() / "announcement-seqnum";
+  TRY(key_text, read_small_file(node.private_path("node.privkey"), 1000));
+  const auto key = introducer::private_key_from_text(trimmed(key_text));
+  if (!key) {
+    return fail(Errc::bad_config, node.private_path("node.privkey").string() +
+                                      ":1: not \"priv-v0-\" and 32 bytes in base32");
+  }
+  state->key = *key;
+  state->who = who.announcement;
+  TRY(settings, state->read(node));
+  state->apply(std::move(settings));
   return std::unique_ptr<StorageAnnouncer>(new StorageAnnouncer(std::move(state)));
+}
+
+Result<std::function<void()>> StorageAnnouncer::reload(const NodeDir& node) {
+  TRY(settings, state_->read(node));
+  return [state = state_.get(), settings = std::move(settings)] { state->apply(settings); };
 }
 
 std::vector<introducer::Client::Status> StorageAnnouncer::introducers() const {
   std::vector<introducer::Client::Status> out;
-  for (const auto& client : state_->clients) out.push_back(client->status());
+  for (const auto& listener : state_->listeners) out.push_back(listener->client->status());
   return out;
 }
 
 Task<> StorageAnnouncer::close() {
-  for (auto& client : state_->clients) co_await client->close();
+  for (auto& listener : state_->listeners) co_await listener->client->close();
+  co_await state_->leaving.join();
 }
 
 }  // namespace lafs::grid

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "grid/node_dir/nearest.h"
 #include "grid/node_dir/quantities.h"
 
 namespace lafs::grid {
@@ -12,9 +13,9 @@ namespace {
 
 constexpr const char* tahoe = "storage";
 constexpr const char* ours = "storageserver.plugins.lafs";
-constexpr std::array<std::string_view, 6> our_keys{"size_limit",      "upload_timeout",
-                                                   "metrics_port",    "log_format",
-                                                   "max_connections", "max_connections_per_peer"};
+constexpr std::array<std::string_view, 8> our_keys{
+    "size_limit",      "upload_timeout",           "metrics_port", "log_format",
+    "max_connections", "max_connections_per_peer", "notice",       "feedback"};
 
 class Reader {
  public:
@@ -88,7 +89,9 @@ Result<StorageConfig> StorageConfig::read(const ConfigFile& config,
 
   for (const auto& key : config.keys(ours)) {
     if (std::ranges::find(our_keys, key) == our_keys.end()) {
-      return reader.wrong(ours, key.c_str(), "is no option that lafs knows");
+      return reader.wrong(
+          ours, key.c_str(),
+          "is no option that lafs knows" + suggestion(key, {our_keys.begin(), our_keys.end()}));
     }
   }
   TRY(limit, reader.size(ours, "size_limit"));
@@ -104,6 +107,11 @@ Result<StorageConfig> StorageConfig::read(const ConfigFile& config,
     return reader.wrong(ours, "log_format", "is neither text nor json");
   }
   out.json_log = format == "json";
+  TRY(notice, config.text(ours, "notice"));
+  if (notice && notice->size() > 1000) return reader.wrong(ours, "notice", "is longer than 1000");
+  out.notice = notice.value_or("");
+  TRY(feedback, config.boolean(ours, "feedback"));
+  out.asks_feedback = feedback.value_or(false);
   out.max_connections = connections.value_or(out.max_connections);
   out.max_connections_per_peer = per_peer.value_or(out.max_connections_per_peer);
   return out;

@@ -29,8 +29,10 @@ struct StorageConfig {
   std::chrono::seconds upload_timeout = std::chrono::minutes(30);  // upload_timeout, of idleness
   std::optional<std::uint16_t> metrics_port;                       // metrics_port, on 127.0.0.1
   bool json_log = false;                                           // log_format = json
-  std::size_t max_connections = 4096;                              // max_connections
-  std::size_t max_connections_per_peer = 1024;                     // max_connections_per_peer
+  std::string notice;                  // notice: what status of clients shows beside the server
+  bool asks_feedback = false;          // feedback: clients that agreed to may say how they fare
+  std::size_t max_connections = 4096;  // max_connections
+  std::size_t max_connections_per_peer = 1024;  // max_connections_per_peer
 
   // All errors are Errc::bad_config, with the file and the line.
   static Result<StorageConfig> read(const ConfigFile& config, const std::filesystem::path& node);

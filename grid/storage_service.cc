@@ -16,7 +16,23 @@ namespace {
 // measure for them.
 constexpr unsigned disk_threads = 8;
 
-void show(metrics::Registry& metrics, storage::DiskServer& disk, storage::HttpService& http,
+// Figures are never taken away: those of a service that has gone are gaps. `alive` goes with it.
+class Asker {
+ public:
+  Asker(metrics::Registry& metrics, std::weak_ptr<void> alive)
+      : metrics_(metrics), alive_(std::move(alive)) {}
+  void ask(const std::string& name, std::string_view help, const metrics::Labels& labels,
+           std::function<double()> now) {
+    metrics_.ask(name, help, labels,
+                 [alive = alive_, now = std::move(now)] { return alive.expired() ? NAN : now(); });
+  }
+
+ private:
+  metrics::Registry& metrics_;
+  std::weak_ptr<void> alive_;
+};
+
+void show(Asker metrics, storage::DiskServer& disk, storage::HttpService& http,
           const storage::Collector& collector) {
   metrics.ask("lafs_storage_available_bytes", "Bytes that new shares may take.", {},
               [&disk] { return static_cast<double>(disk.available_space()); });
@@ -73,6 +89,7 @@ struct StorageService::Parts {
   std::unique_ptr<storage::DiskServer> disk;
   std::unique_ptr<storage::HttpService> http;
   std::unique_ptr<storage::Collector> collector;
+  std::shared_ptr<void> alive = std::make_shared<int>();
 };
 
 StorageService::StorageService(asio::any_io_executor executor, std::unique_ptr<Parts> parts)
@@ -110,7 +127,7 @@ Task<Result<std::unique_ptr<StorageService>>> StorageService::start(asio::any_io
   collector_options.policy = config.expiry;
   parts->collector = std::make_unique<storage::Collector>(executor, parts->disk_pool, *parts->disk,
                                                           std::move(collector_options));
-  show(metrics, *parts->disk, *parts->http, *parts->collector);
+  show({metrics, parts->alive}, *parts->disk, *parts->http, *parts->collector);
   std::unique_ptr<StorageService> service(new StorageService(executor, std::move(parts)));
   for (const auto& at : who.listen) {
     auto port = co_await service->parts_->http->listen(at.host, at.port);

@@ -43,10 +43,10 @@ Commands::Commands()
   app_->set_version_flag("--version", "lafs " + std::string(program_version.substr(5)));
   app_->add_option("--node", globals_.node, "Node directory (default: $LAFS_NODE, else ~/.lafs)")
       ->type_name("DIR");
-  app_->add_option("--log", globals_.log_level, "What to log on standard error")
+  app_->add_option("--log", globals_.log_level,
+                   "What to log (default: warning, or what tahoe.cfg says)")
       ->type_name("LEVEL")
-      ->check(CLI::IsMember({"debug", "info", "warning", "error", "off"}))
-      ->capture_default_str();
+      ->check(CLI::IsMember({"debug", "info", "warning", "error", "off"}));
   app_->require_subcommand(1);
   // --node and --log may also stand behind the command.
   app_->fallthrough();

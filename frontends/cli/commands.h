@@ -19,8 +19,8 @@ namespace lafs::cli {
 
 // Options that every command has.
 struct Globals {
-  std::string node;  // --node; empty: the default
-  std::string log_level = "warning";
+  std::string node;       // --node; empty: the default
+  std::string log_level;  // --log; empty: what tahoe.cfg says, else warning
 
   std::filesystem::path node_path() const;
 };

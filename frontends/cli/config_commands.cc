@@ -44,8 +44,8 @@ Result<Exit> show(const Globals& globals, bool as_json) {
       if (entry.key.empty()) continue;
       auto& section = options[entry.section];
       if (!section.is_object()) section = json::object();
-      section.as_object()[entry.key] =
-          json::object{{"value", without_secrets(entry.value)}, {"where", entry.where}};
+      section.as_object()[entry.key] = json::object{
+          {"value", without_secrets(entry.value)}, {"where", entry.where}, {"used", entry.used}};
     }
     json::array names;
     for (const auto& one : introducers) names.emplace_back(one.petname);
@@ -63,7 +63,7 @@ Result<Exit> show(const Globals& globals, bool as_json) {
   for (const auto& entry : node.config().entries()) {
     if (entry.key.empty()) continue;
     rows.push_back({"[" + entry.section + "] " + entry.key, printable(without_secrets(entry.value)),
-                    entry.where});
+                    entry.where + (entry.used ? "" : " (means nothing to lafs)")});
   }
   for (const auto& one : introducers)
     rows.push_back({"introducer " + one.petname, printable(without_secrets(one.furl)), "private/"});

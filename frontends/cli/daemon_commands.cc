@@ -93,6 +93,27 @@ std::string daemon_status_text(const std::string& status) {
   const auto& all = value.get_object();
   std::string out = "daemon process " + std::to_string(count(all, "pid")) + ", up " +
                     duration_text(count(all, "seconds")) + "\n";
+  if (const auto* services = all.if_contains("services"); services && services->is_array()) {
+    for (const auto& one : services->get_array()) {
+      if (!one.is_object()) continue;
+      const auto& service = one.get_object();
+      const auto name = text(service, "name");
+      // Mounts are listed as such, unless they do not come about.
+      const auto* serving = service.if_contains("serving");
+      const bool up = serving && serving->is_bool() && serving->get_bool();
+      if (up && name.starts_with("mount ")) continue;
+      out += "part   " + printable(name) + ": ";
+      const auto error = text(service, "error");
+      if (up) {
+        out += "serving" + (text(service, "where").empty() ? "" : " at " + text(service, "where"));
+      } else {
+        out += error.empty() ? "starting" : "down: " + printable(error);
+      }
+      if (const auto failures = count(service, "failures"))
+        out += " (started again " + std::to_string(failures) + " times)";
+      out += "\n";
+    }
+  }
   if (const auto* mounts = all.if_contains("mounts"); mounts && mounts->is_array()) {
     for (const auto& one : mounts->get_array()) {
       if (!one.is_object()) continue;
@@ -158,9 +179,29 @@ Task<Result<Exit>> flush(Io, const Globals& globals, const FlushOptions& options
   co_return Exit::ok;
 }
 
+Task<Result<Exit>> reload(const Globals& globals, bool as_json) {
+  auto answer = co_await ask_daemon(globals.node_path(), R"({"do":"reload"})", 60s);
+  if (!answer && answer.error().code == Errc::not_found)
+    co_return fail(Errc::not_found, "no daemon runs on " + globals.node_path().string());
+  if (!answer) co_return annotate(std::move(answer.error()), "the settings stay as they are");
+  if (as_json) {
+    print(*answer + "\n");
+  } else {
+    print(printable(text(json::parse(*answer).get_object(), "what")) + "\n");
+  }
+  co_return Exit::ok;
+}
+
 }  // namespace
 
 void add_daemon_commands(Commands& commands) {
+  auto* reloading = commands.add(
+      "reload", "Let the running daemon read its settings, servers and accounts again");
+  auto as_json = std::make_shared<bool>(false);
+  reloading->add_flag("--json", *as_json, "Print one JSON object");
+  commands.on_io(reloading,
+                 [&commands, as_json](Io) { return reload(commands.globals(), *as_json); });
+
   auto* command = commands.add("flush", "Wait until what was written is on the grid");
   auto options = std::make_shared<FlushOptions>();
   command->add_option("PATH", options->path, "Only this, in a mount (default: everything)");

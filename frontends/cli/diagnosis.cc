@@ -9,13 +9,13 @@
 #include <algorithm>
 
 #include "frontends/cli/output.h"
+#include "grid/node_dir/rights.h"
 #include "grid/storage_node.h"
 
 namespace lafs::cli {
 
 namespace {
 
-namespace stdfs = std::filesystem;
 using namespace std::chrono_literals;
 using Verdict = Finding::Verdict;
 
@@ -111,9 +111,16 @@ Finding judge(const grid::storage::KnownServer& known, const Asked& asked) {
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(asked.latency).count();
   const auto seen = "answers in " + std::to_string(ms) + " ms, " +
                     human_size(asked.version->available_space) + " free";
+  if (known.only_read)
+    return {Verdict::good, subject, seen + "; only read from, as you want it", {}};
   if (!known.takes_new_files(std::chrono::system_clock::now())) {
     return {Verdict::warning, subject, seen + "; no grid manager vouches for it",
             "ask the grid manager for a new certificate; until then it gets no new files"};
+  }
+  if (known.needs_voucher &&
+      *known.vouched_until - std::chrono::system_clock::now() < std::chrono::days(14)) {
+    return {Verdict::warning, subject, seen + "; its certificate expires within two weeks",
+            "ask the grid manager for a new one: then new files stop going there"};
   }
   if (asked.version->available_space == 0)
     return {Verdict::warning, subject, seen, "it is full or read-only: it gets no new files"};
@@ -147,13 +154,8 @@ std::vector<std::string> complaints_about(const grid::NodeDir& node) {
   look(servers);
   if (servers) out.insert(out.end(), servers->skipped.begin(), servers->skipped.end());
   if (node.storage().enabled) look(grid::configured_places(node));
-  std::error_code error;
-  const auto rights = stdfs::status(node.path() / "private", error).permissions();
-  constexpr auto of_others = stdfs::perms::group_all | stdfs::perms::others_all;
-  if (!error && (rights & of_others) != stdfs::perms::none) {
-    out.push_back((node.path() / "private").string() +
-                  ": others may read the keys in it; chmod 700 it");
-  }
+  for (auto& complaint : grid::complaints_about_rights(node.path()))
+    out.push_back(std::move(complaint));
   return out;
 }
 
@@ -185,7 +187,9 @@ std::vector<Finding> examine_node(const grid::NodeDir& node) {
 
 Task<std::vector<Finding>> examine_grid(Session& session) {
   std::vector<Finding> out;
-  const auto& servers = session.roster().all();
+  // As they are now: some may come and go while we ask.
+  const std::vector<grid::storage::KnownServer> servers(session.roster().all().begin(),
+                                                        session.roster().all().end());
   std::vector<Asked> asked(servers.size());
   TaskGroup asking(session.io().executor);
   for (std::size_t i = 0; i < servers.size(); ++i)

@@ -6,10 +6,10 @@
 #include <csignal>
 
 #include "frontends/cli/commands.h"
+#include "frontends/cli/daemon_process.h"
 #include "frontends/cli/local_grid.h"
 #include "frontends/cli/output.h"
 #include "grid/base/log.h"
-#include "grid/base/notify.h"
 #include "grid/introducer_node.h"
 
 namespace lafs::cli {
@@ -25,16 +25,20 @@ Task<Result<Exit>> serve_introducer(Io io, const Globals& globals, const std::st
     at = parsed;
   }
   CO_TRY(node, grid::NodeDir::open(globals.node_path()));
+  DaemonProcess process(io.executor, node.path(), globals.log_level);
+  CO_TRY_DO(process.begin(node));
   CO_TRY(lock, take_server_lock(node.path()));
   CO_TRY(introducer, grid::IntroducerNode::start(io.executor, node, at));
   log::info("introducer with " + std::to_string(introducer->service().book().size()) +
             " remembered announcements");
   print("introducer " + introducer->furl() + "\n");
   if (auto printed = finish_output(); !printed) log::info("nobody reads standard output");
-  notify_service_manager("READY=1");
+  const auto reloading = process.on_reload(
+      "introducer", [&](const grid::NodeDir& again) { return introducer->reload(again); });
+  process.ready("introducer");
   co_await wait_for_stop();
-  log::info("stopping");
-  notify_service_manager("STOPPING=1");
+  process.stopping();
+  co_await process.close();
   co_await introducer->close();
   co_return Exit::ok;
 }

@@ -103,6 +103,30 @@ Task<> ask(grid::storage::Server& server, std::string name, ServerState& out) {
   out.latency = Clock::now() - begin;
 }
 
+// What there is to say about a server besides whether it answers: by a key for programs.
+std::vector<std::pair<const char*, std::string>> remarks_about(
+    const grid::storage::KnownServer& server, bool has_managers) {
+  std::vector<std::pair<const char*, std::string>> out;
+  if (!server.notice.empty()) out.emplace_back("notice", server.notice);
+  if (!server.manager_notice.empty())
+    out.emplace_back("manager_notice", "the grid manager says: " + server.manager_notice);
+  if (server.only_read) out.emplace_back("use", "only read from (private/servers.yaml)");
+  if (!has_managers) return out;
+  if (!server.vouched_until) {
+    out.emplace_back("certificate", "no grid manager vouches for it: it gets no new files");
+    return out;
+  }
+  const auto left = *server.vouched_until - std::chrono::system_clock::now();
+  const auto days = std::chrono::duration_cast<std::chrono::days>(left).count();
+  if (left < Duration::zero()) {
+    out.emplace_back("certificate", "its grid manager's certificate has expired: no new files");
+  } else if (days < 14) {
+    out.emplace_back("certificate", "its grid manager's certificate expires in " +
+                                        std::to_string(days) + " days; ask for a new one");
+  }
+  return out;
+}
+
 Task<Result<Exit>> status(Session& session, bool as_json);
 
 // Again and again, until a signal comes.
@@ -120,7 +144,9 @@ Task<Result<Exit>> watch(Session& session, bool as_json) {
 
 // Exit::ok when an upload has enough servers, Exit::grid otherwise.
 Task<Result<Exit>> status(Session& session, bool as_json) {
-  const auto& servers = session.roster().all();
+  // As they are now: some may come and go while we ask.
+  const std::vector<grid::storage::KnownServer> servers(session.roster().all().begin(),
+                                                        session.roster().all().end());
   std::vector<ServerState> states(servers.size());
   TaskGroup asking(session.io().executor);
   for (std::size_t i = 0; i < servers.size(); ++i) {
@@ -132,6 +158,7 @@ Task<Result<Exit>> status(Session& session, bool as_json) {
   std::size_t up = 0;
   std::vector<std::uint64_t> available;
   json::array list;
+  std::vector<std::string> remarks;
   std::vector<std::vector<std::string>> rows{{"SERVER", "STATE", "REPLY", "FREE", "VERSION"}};
   for (std::size_t i = 0; i < servers.size(); ++i) {
     const auto& s = states[i];
@@ -152,7 +179,18 @@ Task<Result<Exit>> status(Session& session, bool as_json) {
       rows.push_back({printable(servers[i].name()), std::string(describe(s.version.error().code)),
                       "-", "-", "-"});
     }
+    for (auto& [key, text] : remarks_about(servers[i], session.membership().has_managers())) {
+      one[key] = text;
+      remarks.push_back(printable(servers[i].name()) + ": " + printable(text));
+    }
     list.push_back(std::move(one));
+  }
+  json::array introducers;
+  for (const auto& from : session.membership().introducers()) {
+    introducers.push_back(json::object{{"name", from.petname},
+                                       {"connected", from.connected},
+                                       {"announcements", from.heard},
+                                       {"error", from.why}});
   }
   const auto space = grid::usable_space(available, session.client().options().encoding);
   const bool enough = up >= shares.happy;
@@ -164,6 +202,7 @@ Task<Result<Exit>> status(Session& session, bool as_json) {
                                                                {"happy", shares.happy},
                                                                {"total", shares.total}}},
                                        {"servers", std::move(list)},
+                                       {"introducers", std::move(introducers)},
                                        {"skipped", std::move(skipped)},
                                        {"servers_up", up},
                                        {"usable_space", space},
@@ -178,6 +217,11 @@ Task<Result<Exit>> status(Session& session, bool as_json) {
     if (daemon) print(daemon_status_text(*daemon));
     print("\n");
     print(format_table(rows, {2, 3}));
+    for (const auto& remark : remarks) print(remark + "\n");
+    for (const auto& from : session.membership().introducers()) {
+      print("introducer " + printable(from.petname) + ": " +
+            (from.connected ? "connected" : printable(from.why)) + "\n");
+    }
     for (const auto& why : session.skipped_servers()) print("left out: " + printable(why) + "\n");
     if (!enough) {
       print("\n" + std::to_string(up) + " servers answer: too few for uploads" +

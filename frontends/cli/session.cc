@@ -33,6 +33,19 @@ Result<std::unique_ptr<Session>> Session::open(Io io, grid::NodeDir node) {
   return out;
 }
 
+Result<std::function<void()>> Session::reload(const grid::NodeDir& node) {
+  TRY(members, membership_->reload(node));
+  return [this, members = std::move(members), node] {
+    members();
+    node_ = node;
+    auto encoding = client_->options().encoding;
+    encoding.k = node_.shares().needed;
+    encoding.happy = node_.shares().happy;
+    encoding.n = node_.shares().total;
+    client_->set_encoding(encoding);
+  };
+}
+
 Task<Result<>> Session::find_servers() {
   co_return co_await membership_->find_servers(node_.shares().happy, std::chrono::seconds(15));
 }

@@ -22,11 +22,17 @@ class Session {
 
   const Io& io() const { return io_; }
   const grid::NodeDir& node() const { return node_; }
+  grid::NodeDir& node() { return node_; }
   const std::vector<std::string>& skipped_servers() const { return membership_->skipped(); }
   grid::Membership& membership() { return *membership_; }
   grid::storage::Roster& roster() { return membership_->roster(); }
   grid::Client& client() { return *client_; }
   cache::CachedClient& cached() { return *cached_; }
+
+  // Reads servers, introducers, managers and share counts again, and returns what makes it so; what
+  // has not changed keeps its connections. Errors as open(); then nothing has changed. Secrets,
+  // and so what the cache holds, stay: they need a new start.
+  Result<std::function<void()>> reload(const grid::NodeDir& node);
 
   // Waits until the introducers have named servers, when that is needed. with_session() does it.
   Task<Result<>> find_servers();

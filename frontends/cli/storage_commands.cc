@@ -2,12 +2,11 @@
 
 // lafs serve storage: one storage server from a node directory.
 
-#include <sys/resource.h>
-#include <CLI/CLI.hpp>
+#include "frontends/cli/storage_commands.h"
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/signal_set.hpp>
-#include <boost/asio/use_awaitable.hpp>
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
 #include <csignal>
 
 #include "frontends/cli/commands.h"
@@ -16,9 +15,6 @@
 #include "frontends/cli/storage_control.h"
 #include "grid/base/log.h"
 #include "grid/base/metrics_endpoint.h"
-#include "grid/base/notify.h"
-#include "grid/storage_announcer.h"
-#include "grid/storage_service.h"
 
 namespace lafs::cli {
 
@@ -33,33 +29,6 @@ void allow_many_descriptors() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-// Shows the service manager that the I/O thread still turns.
-Task<> feed_watchdog(Duration interval) {
-  while (true) {
-    co_await sleep_for(interval);
-    const bool stop = co_await stop_requested();
-    if (stop) co_return;
-    notify_service_manager("WATCHDOG=1");
-  }
-}
-
-// On SIGHUP, tahoe.cfg is read again. A mistake in it leaves everything as it was.
-Task<> reload_on_hangup(asio::any_io_executor executor, std::filesystem::path node_path,
-                        grid::StorageService& service) {
-  asio::signal_set hangups(executor, SIGHUP);
-  while (true) {
-    auto [error, number] = co_await hangups.async_wait(asio::as_tuple(asio::use_awaitable));
-    if (error) co_return;
-    const auto node = grid::NodeDir::open(node_path);
-    if (!node) {
-      log::error("the settings stay as they are: " + node.error().message());
-      continue;
-    }
-    service.apply(node->storage());
-    log::info("the settings were read again", {{"policy", node->storage().expiry.text()}});
-  }
 }
 
 struct ServeStorage {
@@ -80,7 +49,8 @@ Task<Result<Exit>> serve_storage(Io io, const Globals& globals, const ServeStora
     co_return fail(Errc::bad_config,
                    node.config().where("storage", "enabled") + ": [storage] enabled is false");
   }
-  if (node.storage().json_log) log::set_format(log::Format::json);
+  DaemonProcess process(io.executor, node.path(), globals.log_level);
+  CO_TRY_DO(process.begin(node));
   const auto& expiry = node.storage().expiry;
   log::info(expiry.enabled ? "shares are collected when their leases have run out"
                            : "shares are never collected: expire.enabled is off",
@@ -101,37 +71,42 @@ Task<Result<Exit>> serve_storage(Io io, const Globals& globals, const ServeStora
   }
   auto control = StorageControl::start(io.executor, node.path(), *service);
   if (!control) log::warning("commands cannot reach this server: " + control.error().message());
-  TaskGroup companions(io.executor);
-  companions.spawn(reload_on_hangup(io.executor, node.path(), *service));
-  if (const auto port = node.storage().metrics_port) {
-    if (auto offered = endpoint.listen(*port); !offered) {
-      companions.cancel();
-      co_await companions.join();
-      if (control) co_await control->close();
-      co_await (*announcer)->close();
-      co_await service->close();
-      co_return std::unexpected(offered.error());
-    }
+  const auto reloading = process.on_reload("storage", storage_reader(*service, **announcer));
+  Result<std::uint16_t> offered = 0;
+  if (const auto port = node.storage().metrics_port) offered = endpoint.listen(*port);
+  if (offered) {
+    log::info("serving " + node.storage().directory.string() + " as " + who.announcement.id);
+    print("storage server " + who.announcement.id + "\nits entry for servers.yaml is in " +
+          node.private_path("storage.yaml").string() + "\n");
+    if (auto printed = finish_output(); !printed) log::info("nobody reads standard output");
+    process.ready("serving as " + who.announcement.id);
+    co_await wait_for_stop();
+    process.stopping();
   }
-  log::info("serving " + node.storage().directory.string() + " as " + who.announcement.id);
-  print("storage server " + who.announcement.id + "\nits entry for servers.yaml is in " +
-        node.private_path("storage.yaml").string() + "\n");
-  if (auto printed = finish_output(); !printed) log::info("nobody reads standard output");
-  notify_service_manager("READY=1");
-  if (const auto interval = watchdog_interval()) companions.spawn(feed_watchdog(*interval / 2));
-  co_await wait_for_stop();
-  log::info("stopping");
-  notify_service_manager("STOPPING=1");
-  companions.cancel();
-  co_await companions.join();
+  co_await process.close();
   if (control) co_await control->close();
   co_await (*announcer)->close();
   co_await endpoint.close();
+  if (!offered) {
+    co_await service->close();
+    co_return std::unexpected(std::move(offered.error()));
+  }
   co_await service->drain(drain_patience);
   co_return Exit::ok;
 }
 
 }  // namespace
+
+DaemonProcess::Reader storage_reader(grid::StorageService& service,
+                                     grid::StorageAnnouncer& announcer) {
+  return [&](const grid::NodeDir& node) -> Result<DaemonProcess::Change> {
+    TRY(announce, announcer.reload(node));
+    return [&service, announce, config = node.storage()] {
+      service.apply(config);
+      announce();
+    };
+  };
+}
 
 void add_storage_commands(Commands& commands) {
   auto* command = commands.add("serve storage", "Run one storage server from a node directory");

@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "grid/base/log.h"
+#include "grid/base/process_metrics.h"
 #include "grid/crypto/password.h"
 #include "grid/crypto/secret.h"
 #include "grid/node_dir/files.h"
@@ -77,6 +78,18 @@ void Login::reload() {
   accounts_ = std::make_shared<const Accounts>(std::move(*accounts));
 }
 
+Result<> Login::check_file() const {
+  if (file_.empty()) return {};
+  TRY_DO(read_accounts(file_));
+  return {};
+}
+
+void Login::read_again() {
+  looked_at_ = {};
+  read_at_ = {};
+  reload();
+}
+
 bool Login::has_key(const Account& account, const PublicKey& key) const {
   const auto among = [&](const std::vector<PublicKey>& keys) {
     return std::ranges::any_of(keys, [&](const PublicKey& own) { return own.same_key(key); });
@@ -101,7 +114,16 @@ std::unexpected<Error> Login::refuse(const Attempt& attempt, std::string_view wh
   return fail(Errc::unauthorized, "login refused");
 }
 
+namespace {
+// The protocol is one of our own words.
+metrics::Counter& logins(const Login::Attempt& attempt, const char* outcome) {
+  return metrics::of_process().counter("lafs_logins_total", "Logins to the file servers.",
+                                       {{"protocol", attempt.protocol}, {"outcome", outcome}});
+}
+}  // namespace
+
 void Login::refused(const Attempt& attempt, std::string_view why) {
+  logins(attempt, "refused").add();
   guesses_.failed(attempt.address, attempt.account, Clock::now());
   log::warning(attempt.protocol + " login refused: account " + in_quotes(attempt.account) +
                " from " + attempt.address + ": " + std::string(why));
@@ -109,6 +131,7 @@ void Login::refused(const Attempt& attempt, std::string_view why) {
 
 Result<Account> Login::welcome(const Attempt& attempt, const Account& account,
                                std::string_view how) {
+  logins(attempt, "accepted").add();
   guesses_.succeeded(attempt.address, attempt.account, Clock::now());
   log::info(attempt.protocol + " login: account " + in_quotes(attempt.account) + " from " +
             attempt.address + " by " + std::string(how));

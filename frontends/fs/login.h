@@ -50,6 +50,10 @@ class Login {
   // Whether a new connection from there should be talked to at all.
   bool may_connect(std::string_view address);
 
+  // Reads the file now, whether or not it has changed. An error leaves the accounts as they are.
+  Result<> check_file() const;
+  void read_again();
+
   // The accounts as they are now.
   std::shared_ptr<const Accounts> accounts();
 

@@ -51,9 +51,7 @@ class View final : public Filesystem {
   Task<Result<Opened>> open(NodeId node, OpenFlags flags) override;
   Task<Result<Opened>> create(NodeId parent, std::string name, std::uint32_t mode, OpenFlags flags,
                               bool exclusive, Caller caller) override;
-  Task<Result<Bytes>> read(HandleId handle, std::uint64_t offset, std::uint32_t size) override {
-    return files_->read(handle, offset, size);
-  }
+  Task<Result<Bytes>> read(HandleId handle, std::uint64_t offset, std::uint32_t size) override;
   Task<Result<>> write(HandleId handle, std::uint64_t offset, ByteView data) override;
   Task<Result<>> flush(HandleId handle) override { return files_->flush(handle); }
   Task<Result<>> fsync(HandleId handle, bool data_only) override {

@@ -7,6 +7,7 @@
 #include "frontends/ftp/convert.h"
 #include "frontends/ftp/upload.h"
 #include "grid/base/log.h"
+#include "grid/base/process_metrics.h"
 
 namespace lafs::ftp {
 
@@ -32,6 +33,11 @@ Task<> Session::transfer(Step step) {
   co_await close_data(false);
   passive_.reset();
   control_.data_used();
+  metrics::of_process()
+      .counter("lafs_ftp_transfers_total", "Data connections of FTP sessions.",
+               {{"direction", upload ? "up" : "down"},
+                {"outcome", answer.code < 400 ? "done" : "failed"}})
+      .add();
   if (aborted_ && answer.code >= 400) answer = {426, "Transfer aborted."};
   if (stalled_ && answer.code == 426)
     answer.text = "The data connection stood still for too long; transfer aborted.";

@@ -5,6 +5,7 @@
 
 #include "frontends/sftp/reply.h"
 #include "grid/base/log.h"
+#include "grid/base/process_metrics.h"
 
 namespace lafs::sftp {
 
@@ -71,7 +72,21 @@ Task<> Session::take(Bytes packet) {
   }
 }
 
+namespace {
+struct Figures {
+  metrics::Registry& all = metrics::of_process();
+  metrics::Histogram& seconds = all.histogram(
+      "lafs_sftp_request_seconds", "How long SFTP requests took.", metrics::latency_bounds());
+};
+
+Figures& figures() {
+  static Figures out;
+  return out;
+}
+}  // namespace
+
 Task<> Session::answer(Turns::Ticket ticket, Waiting waiting) {
+  const metrics::Timed timed(figures().seconds);
   auto reply = co_await reply_to(waiting);
   send(waiting, std::move(reply));
   request_bytes_ -= waiting.bytes;

@@ -1,45 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grid/base/log.h"
 
+#include <fcntl.h>
 #include <fmt/chrono.h>
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <array>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
-#include <memory>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+
+#include "grid/base/log_setup.h"
 
 namespace lafs::log {
 
 namespace {
 
-spdlog::logger& logger() {
-  static auto instance = [] {
-    auto made =
-        std::make_shared<spdlog::logger>("lafs", std::make_shared<spdlog::sinks::stderr_sink_mt>());
-    made->set_pattern("%v");  // the whole line is ours
-    made->set_level(spdlog::level::warn);
-    return made;
-  }();
-  return *instance;
-}
+std::atomic<Level> threshold = Level::warning;
+std::atomic<Setup::Form> line_form = Setup::Form::text;
+std::array<std::atomic<std::uint64_t>, 4> written{};
 
-std::atomic<Format> line_format = Format::text;
+// Lines of several threads must not mix, and the file may be changed while somebody writes.
+std::mutex output_mutex;
+int output = STDERR_FILENO;
 
-spdlog::level::level_enum spdlog_level(Level level) {
+// "<3>": what journald and syslog call the level.
+std::string_view priority_of(Level level) {
   switch (level) {
     case Level::debug:
-      return spdlog::level::debug;
+      return "<7>";
     case Level::info:
-      return spdlog::level::info;
+      return "<6>";
     case Level::warning:
-      return spdlog::level::warn;
+      return "<4>";
     case Level::error:
-      return spdlog::level::err;
     case Level::off:
       break;
   }
-  return spdlog::level::off;
+  return "<3>";
 }
 
 std::string now() {
@@ -68,7 +70,31 @@ void append_json(std::string& out, std::string_view text) {
 
 void write(Level level, std::string_view name, std::string_view message, Fields fields) {
   if (!enabled(level)) return;
-  logger().log(spdlog_level(level), "{}", format_line(line_format, now(), name, message, fields));
+  written[static_cast<std::size_t>(level)].fetch_add(1, std::memory_order_relaxed);
+  std::string line;
+  const auto form = line_form.load();
+  if (form == Setup::Form::journal) {
+    line = format_line(Format::text, {}, name, message, fields);
+    // Each line of a text of several is a message of its own to journald.
+    std::string marked(priority_of(level));
+    for (const char c : line) {
+      marked += c;
+      if (c == '\n') marked += priority_of(level);
+    }
+    line = std::move(marked);
+  } else {
+    line = format_line(form == Setup::Form::json ? Format::json : Format::text, now(), name,
+                       message, fields);
+  }
+  line += '\n';
+  const std::lock_guard lock(output_mutex);
+  std::string_view rest = line;
+  while (!rest.empty()) {
+    const auto done = ::write(output, rest.data(), rest.size());
+    if (done < 0 && errno == EINTR) continue;
+    if (done <= 0) return;  // nobody to tell it to
+    rest.remove_prefix(static_cast<std::size_t>(done));
+  }
 }
 
 bool ends_token(char c) {
@@ -78,19 +104,55 @@ bool ends_token(char c) {
 
 }  // namespace
 
-void set_level(Level level) { logger().set_level(spdlog_level(level)); }
+void set_level(Level level) { threshold = level; }
 
-void set_level_from_name(std::string_view name) {
-  if (name == "debug") set_level(Level::debug);
-  if (name == "info") set_level(Level::info);
-  if (name == "warning") set_level(Level::warning);
-  if (name == "error") set_level(Level::error);
-  if (name == "off") set_level(Level::off);
+std::optional<Level> level_of(std::string_view name) {
+  if (name == "debug") return Level::debug;
+  if (name == "info") return Level::info;
+  if (name == "warning") return Level::warning;
+  if (name == "error") return Level::error;
+  if (name == "off") return Level::off;
+  return std::nullopt;
 }
 
-void set_format(Format format) { line_format = format; }
+void set_level_from_name(std::string_view name) {
+  if (const auto level = level_of(name)) set_level(*level);
+}
 
-bool enabled(Level level) { return logger().should_log(spdlog_level(level)); }
+void set_format(Format format) {
+  line_form = format == Format::json ? Setup::Form::json : Setup::Form::text;
+}
+
+bool enabled(Level level) { return level != Level::off && level >= threshold.load(); }
+
+Result<> set_up(const Setup& setup) {
+  int fd = STDERR_FILENO;
+  if (!setup.file.empty()) {
+    fd = ::open(setup.file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0) {
+      return fail(errno == EACCES ? Errc::access_denied : Errc::io,
+                  "cannot write the log " + setup.file.string() + ": " + std::strerror(errno));
+    }
+  }
+  threshold = setup.level;
+  line_form = setup.form;
+  const std::lock_guard lock(output_mutex);
+  if (output != STDERR_FILENO) ::close(output);
+  output = fd;
+  return {};
+}
+
+bool is_journal() {
+  const char* stream = std::getenv("JOURNAL_STREAM");
+  struct stat facts{};
+  if (!stream || ::fstat(STDERR_FILENO, &facts) != 0) return false;
+  return stream == std::to_string(facts.st_dev) + ":" + std::to_string(facts.st_ino);
+}
+
+std::uint64_t lines(Level level) {
+  const auto index = static_cast<std::size_t>(level);
+  return index < written.size() ? written[index].load(std::memory_order_relaxed) : 0;
+}
 
 void debug(std::string_view m, Fields fields) { write(Level::debug, "debug", m, fields); }
 void info(std::string_view m, Fields fields) { write(Level::info, "info", m, fields); }
@@ -101,7 +163,7 @@ std::string format_line(Format format, std::string_view time, std::string_view l
                         std::string_view message, Fields fields) {
   std::string out;
   if (format == Format::text) {
-    out = fmt::format("{} {} {}", time, level, redact(message));
+    out = fmt::format("{}{}{} {}", time, time.empty() ? "" : " ", level, redact(message));
     for (const auto& f : fields) out += fmt::format(" {}={}", f.key, redact(f.value));
     return out;
   }

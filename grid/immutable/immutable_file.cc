@@ -3,6 +3,7 @@
 
 #include <boost/asio/this_coro.hpp>
 
+#include "grid/base/process_metrics.h"
 #include "grid/caps/keys.h"
 #include "grid/erasure/codec.h"
 #include "grid/immutable/on_pool.h"
@@ -60,9 +61,32 @@ ShareReader& ImmutableFile::reader(ShareId id) {
   return *slot;
 }
 
+namespace {
+struct Figures {
+  metrics::Registry& all = metrics::of_process();
+  metrics::Histogram& seconds =
+      all.histogram("lafs_immutable_segment_seconds", "How long fetching a segment took.",
+                    metrics::latency_bounds());
+  metrics::Counter& failed =
+      all.counter("lafs_immutable_segment_failures_total", "Segments that could not be fetched.");
+  metrics::Counter& blocks =
+      all.counter("lafs_immutable_blocks_total", "Blocks of shares asked for.");
+  metrics::Counter& corrupt = all.counter("lafs_immutable_corrupt_blocks_total",
+                                          "Blocks that were not what they should be.");
+  metrics::Counter& overdue = all.counter("lafs_immutable_overdue_total",
+                                          "Servers that took too long, so that others were asked.");
+};
+
+Figures& figures() {
+  static Figures out;
+  return out;
+}
+}  // namespace
+
 void ImmutableFile::check_overdue(SegmentFetch& fetch) {
   for (auto id : fetch.check_overdue(Clock::now(), chooser_.patience())) {
     chooser_.overdue(id.server);
+    figures().overdue.add();
   }
 }
 
@@ -206,7 +230,11 @@ Task<Result<std::shared_ptr<const Bytes>>> ImmutableFile::segment(SegmentNo numb
 }
 
 Task<> ImmutableFile::fly(std::shared_ptr<Flight> flight) {
+  const auto begin = Clock::now();
   auto result = co_await fetch(*flight);
+  const std::chrono::duration<double> took = Clock::now() - begin;
+  if (result) figures().seconds.observe(took.count());
+  if (!result && result.error().code != Errc::cancelled) figures().failed.add();
   if (!result && closing_) result = fail(Errc::closed, "immutable file");
   // A flight that was given up may have a successor of the same number already.
   auto it = flights_.find(flight->number);
@@ -257,7 +285,9 @@ Task<Result<ImmutableFile::Segment>> ImmutableFile::fetch(Flight& flight) {
 
 Task<> ImmutableFile::fetch_block(ShareId id, Flight& flight) {
   const auto begin = Clock::now();
+  figures().blocks.add();
   auto block = co_await reader(id).block(flight.number);
+  if (!block && block.error().code == Errc::corrupt) figures().corrupt.add();
   Result<> outcome;
   if (block) {
     flight.blocks[id.number] = std::move(*block);

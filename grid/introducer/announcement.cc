@@ -13,7 +13,7 @@ namespace json = boost::json;
 namespace {
 
 constexpr std::size_t largest_message = 128u << 10;
-constexpr std::size_t most_nurls = 32, most_certificates = 32;
+constexpr std::size_t most_nurls = 32, most_certificates = 32, longest_notice = 1000;
 
 std::unexpected<Error> wrong(std::string what) {
   return fail(Errc::protocol, "announcement: " + std::move(what));
@@ -118,6 +118,9 @@ Result<Announcement> read_announcement(std::string_view text, std::string server
       }
     }
   }
+  out.notice = text_of(*from, "lafs-notice").substr(0, longest_notice);
+  if (const auto* asks = from->if_contains("lafs-feedback"))
+    out.asks_feedback = asks->is_bool() && asks->get_bool();
   out.content = json::serialize(sorted(*value));
   return out;
 }
@@ -150,6 +153,8 @@ std::string announcement_message(const OwnAnnouncement& what) {
       list.push_back(json::object{{"certificate", c.certificate}, {"signature", c.signature}});
     out["grid-manager-certificates"] = std::move(list);
   }
+  if (!what.notice.empty()) out["lafs-notice"] = what.notice;
+  if (what.asks_feedback) out["lafs-feedback"] = true;
   out["seqnum"] = what.number;
   out["nonce"] = what.nonce;
   return json::serialize(out);

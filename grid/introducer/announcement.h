@@ -45,6 +45,10 @@ struct Announcement {
   std::vector<std::string> nurls;
   std::optional<std::string> permutation_seed;  // base32
   std::vector<GridCertificate> certificates;
+  // What only lafs says and reads (keys "lafs-notice", "lafs-feedback"; Tahoe passes over them): a
+  // word of the server's operator to its clients, and whether he wants to hear how they fare.
+  std::string notice;
+  bool asks_feedback = false;
   std::string content;  // the dictionary as JSON with sorted keys: equal content, equal text
 };
 
@@ -64,8 +68,11 @@ struct OwnAnnouncement {
   std::vector<std::string> nurls;
   std::string permutation_seed;  // base32
   std::vector<GridCertificate> certificates;
+  std::string notice;
+  bool asks_feedback = false;
   std::int64_t number = 0;
   std::string nonce;  // 52 characters by chance
+  bool operator==(const OwnAnnouncement&) const = default;
 };
 std::string announcement_message(const OwnAnnouncement& what);
 

@@ -99,18 +99,24 @@ Result<CheckedCertificate> check_certificate(const GridCertificate& certificate,
   if (!key || !key->is_string() || !expires || !expires->is_string()) return bad("malformed");
   const auto until = parse_iso_time(std::string_view(expires->get_string()));
   if (!until) return bad("a malformed date");
-  return CheckedCertificate{std::string(key->get_string()), *until};
+  const auto* notice = from->if_contains("notice");
+  return CheckedCertificate{
+      std::string(key->get_string()), *until,
+      notice && notice->is_string() ? std::string(notice->get_string()).substr(0, 1000) : ""};
 }
 
 UploadPermission upload_permission(const std::string& server_id,
                                    const std::vector<GridCertificate>& certificates,
                                    const std::vector<Ed25519Public>& managers, WallTime now) {
   if (managers.empty()) return {};
-  UploadPermission out{.permitted = false, .expires = std::nullopt};
+  UploadPermission out;
+  out.permitted = false;
   for (const auto& certificate : certificates) {
     const auto checked = check_certificate(certificate, managers);
     if (!checked || checked->public_key != "pub-" + server_id) continue;
-    if (!out.expires || *out.expires < checked->expires) out.expires = checked->expires;
+    if (out.expires && *out.expires >= checked->expires) continue;
+    out.expires = checked->expires;
+    out.notice = checked->notice;
   }
   out.permitted = out.expires && *out.expires > now;
   return out;

@@ -17,6 +17,7 @@ using WallTime = std::chrono::sys_time<std::chrono::microseconds>;
 struct CheckedCertificate {
   std::string public_key;  // "pub-v0-..." of the server it speaks of
   WallTime expires;
+  std::string notice;  // a word of the manager to the grid's clients ("notice"); usually empty
 };
 
 // What a certificate says, when one of `managers` signed it. Errc::corrupt when none did or it is
@@ -28,6 +29,7 @@ Result<CheckedCertificate> check_certificate(const GridCertificate& certificate,
 struct UploadPermission {
   bool permitted = true;
   std::optional<WallTime> expires;
+  std::string notice;  // of that certificate
 };
 UploadPermission upload_permission(const std::string& server_id,
                                    const std::vector<GridCertificate>& certificates,

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <list>
 
 #include "grid/base/log.h"
@@ -42,6 +43,13 @@ struct Service::State {
         tasks(executor_),
         listener(executor_, [this](int fd) { accepted(fd); }) {}
 
+  struct Other {
+    std::string petname;
+    storage::Furl furl;
+    std::unique_ptr<Client> client;
+  };
+
+  static Task<> leave(std::unique_ptr<Client> client);
   void accepted(int fd);
   Task<> serve(int fd);
   Task<> tell(std::shared_ptr<Peer> peer);
@@ -52,11 +60,12 @@ struct Service::State {
 
   asio::any_io_executor executor;
   const storage::Identity& identity;
+  const storage::Identity caller = storage::Identity::for_this_process();  // to other introducers
   Options options;
   ConnectionLedger ledger;
   Book book;
   std::list<std::shared_ptr<Peer>> peers;
-  std::list<std::unique_ptr<Client>> others;
+  std::list<Other> others;
   bool unsaved = false;
   bool closing = false;
   Signal dirty;
@@ -83,24 +92,40 @@ Result<std::uint16_t> Service::listen(const std::string& address, std::uint16_t 
 }
 
 void Service::start() {
+  set_peers(std::move(state_->options.peers));
+  state_->tasks.spawn(state_->save());
+}
+
+void Service::set_peers(std::vector<Client::Options> peers) {
   auto& s = *state_;
-  for (auto& peer : s.options.peers) {
+  auto before = std::exchange(s.others, {});
+  for (auto& peer : peers) {
+    const auto same = std::ranges::find_if(before, [&](const State::Other& other) {
+      return other.petname == peer.petname && other.furl == peer.furl;
+    });
+    if (same != before.end()) {
+      s.others.splice(s.others.end(), before, same);
+      continue;
+    }
     peer.published = [&s] { return s.all(); };
     peer.heard = [&s](Announcement announcement, SignedAnnouncement proof) {
       s.heard(std::move(announcement), std::move(proof));
     };
-    s.others.push_back(std::make_unique<Client>(s.executor, s.identity, peer));
-    s.others.back()->start();
+    s.others.push_back({peer.petname, peer.furl, nullptr});
+    s.others.back().client = std::make_unique<Client>(s.executor, s.caller, std::move(peer));
+    s.others.back().client->start();
   }
-  s.tasks.spawn(s.save());
+  for (auto& other : before) s.tasks.spawn(State::leave(std::move(other.client)));
 }
+
+Task<> Service::State::leave(std::unique_ptr<Client> client) { co_await client->close(); }
 
 Service::Status Service::status() const {
   Status out;
   out.connections = state_->peers.size();
   for (const auto& peer : state_->peers) out.subscribers += peer->subscriber.has_value();
   out.announcements = state_->book.size();
-  for (const auto& other : state_->others) out.peers.push_back(other->status());
+  for (const auto& other : state_->others) out.peers.push_back(other.client->status());
   return out;
 }
 
@@ -110,7 +135,7 @@ Task<> Service::close() {
   auto& s = *state_;
   s.closing = true;
   co_await s.listener.close();
-  for (auto& other : s.others) co_await other->close();
+  for (auto& other : s.others) co_await other.client->close();
   for (auto& peer : s.peers) peer->changed.notify();
   s.dirty.notify();
   s.tasks.cancel();
@@ -136,7 +161,7 @@ void Service::State::heard(Announcement announcement, SignedAnnouncement proof) 
     peer->untold.push_back(proof);
     peer->changed.notify();
   }
-  for (auto& other : others) other->publish_again();
+  for (auto& other : others) other.client->publish_again();
   unsaved = true;
   dirty.notify();
 }

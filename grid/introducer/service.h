@@ -42,6 +42,8 @@ class Service {
   Result<std::uint16_t> listen(const std::string& address, std::uint16_t port);
   // Follows the peers.
   void start();
+  // Other peers from now on; those that stay keep their connections.
+  void set_peers(std::vector<Client::Options> peers);
   Status status() const;
   const Book& book() const;
   Task<> close();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grid/mutable/mutable_file.h"
 
+#include "grid/base/process_metrics.h"
 #include "grid/mutable/mutable_state.h"
 
 namespace lafs::grid {
@@ -79,7 +80,17 @@ void MutableFile::State::learn(const ServerMap& map, const Slot& at) {
   }
 }
 
+namespace {
+metrics::Histogram& read_seconds() {
+  static auto& out = metrics::of_process().histogram(
+      "lafs_mutable_read_seconds", "How long reading a mutable file or directory took.",
+      metrics::latency_bounds());
+  return out;
+}
+}  // namespace
+
 Task<Result<MutableContents>> MutableFile::State::read() {
+  const metrics::Timed timed(read_seconds());
   const auto at = slot();
   Error last{Errc::not_enough_shares, {}};
   for (int i = 0; i < read_attempts; ++i) {

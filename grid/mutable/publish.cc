@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grid/mutable/publish.h"
 
+#include "grid/base/process_metrics.h"
+
 namespace lafs::grid {
 
 namespace {
@@ -120,7 +122,26 @@ Task<std::vector<ServerNo>> find_takers(const Slot& slot, const ServerMap& map,
 
 }  // namespace
 
+namespace {
+struct Figures {
+  metrics::Registry& all = metrics::of_process();
+  metrics::Histogram& seconds =
+      all.histogram("lafs_mutable_publish_seconds", "How long publishing a version took.",
+                    metrics::latency_bounds());
+  metrics::Counter& collisions =
+      all.counter("lafs_mutable_collisions_total", "Publishes that met another writer's version.");
+  metrics::Counter& failed =
+      all.counter("lafs_mutable_publish_failures_total", "Publishes that failed otherwise.");
+};
+
+Figures& figures() {
+  static Figures out;
+  return out;
+}
+}  // namespace
+
 Task<Published> publish(const Slot& slot, const ServerMap& map, EncodedVersion version) {
+  const metrics::Timed timed(figures().seconds);
   const auto& g = version.header.geometry();
   std::set<ShareNo> housed;
   for (const auto& [place, share] : map.shares()) {
@@ -157,6 +178,10 @@ Task<Published> publish(const Slot& slot, const ServerMap& map, EncodedVersion v
   for (auto& write : p.plan.leftovers()) group.spawn(delete_share(p, std::move(write)));
   co_await group.join();
   Published out{p.plan.outcome(), p.plan.doubtful()};
+  if (!out.outcome) {
+    const bool met = out.outcome.error().code == Errc::collision;
+    (met ? figures().collisions : figures().failed).add();
+  }
   if (p.plan.complete()) {
     const auto header = std::make_shared<const ShareHeader>(version.header);
     out.known.emplace();

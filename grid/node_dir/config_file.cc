@@ -6,6 +6,7 @@
 
 #include "grid/base/netstring.h"
 #include "grid/node_dir/files.h"
+#include "grid/node_dir/nearest.h"
 
 namespace lafs::grid {
 
@@ -55,9 +56,30 @@ constexpr std::array known_sections{
 constexpr std::array own_sections{
     Known{"ftpd",
           " accounts.file allow-plain anonymous certificate enabled external-address "
-          "implicit-port key passive-ports port require-tls require-session-reuse "},
+          "idle-limit implicit-port key max-sessions passive-ports port read-only "
+          "require-session-reuse "},
     Known{"introducer", " enabled location port "},
+    Known{"log", " file format level "},
     Known{"metrics", " port "},
+    Known{"feedback", " enabled "},
+};
+
+// Options of Tahoe's that say nothing to lafs: it has no web server, no helper, no Tor and no I2P.
+constexpr std::array unused_options{
+    Known{"node",
+          " log_gatherer.furl tempdir timeout.disconnect timeout.keepalive web.port web.static "},
+    Known{"client",
+          " helper.furl key_generator.furl shares._max_immutable_segment_size_for_testing "
+          "storage.plugins force_foolscap "},
+    Known{"storage", " debug_discard plugins force_foolscap "},
+    Known{"sftpd", " host_pubkey_file "},
+    Known{"helper", " enabled "},
+    Known{"tor",
+          " control.port enabled launch socks.port tor.executable onion onion.local_port "
+          "onion.external_port onion.private_key_file "},
+    Known{"i2p",
+          " enabled i2p.configdir i2p.executable launch sam.port dest dest.port "
+          "dest.private_key_file "},
 };
 
 const Known* known_section(std::string_view name) {
@@ -78,30 +100,6 @@ std::vector<std::string_view> words_of(std::string_view keys) {
     if (!word.empty()) out.push_back(word);
   }
   return out;
-}
-
-// How many letters have to be changed, added or left out to make one of the other.
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    auto diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const auto change = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({change, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
-// "; did you mean X?", when one of the names is near.
-std::string suggestion(std::string_view wrong, const std::vector<std::string_view>& names) {
-  const auto nearest = std::ranges::min_element(
-      names, {}, [&](std::string_view name) { return distance(wrong, name); });
-  if (nearest == names.end() || wrong.size() > 100) return {};
-  if (distance(wrong, *nearest) > std::max<std::size_t>(2, nearest->size() / 3)) return {};
-  return "; did you mean \"" + std::string(*nearest) + "\"?";
 }
 
 bool free_form(std::string_view section) {
@@ -315,6 +313,10 @@ std::vector<ConfigFile::Entry> ConfigFile::entries() const {
         entry.value = value->value_or("");
       } else {
         entry.complaint = value.error().context;
+      }
+      for (const auto& unused : unused_options) {
+        if (unused.section == section_name && unused.keys.find(" " + key + " ") != unused.keys.npos)
+          entry.used = false;
       }
       if (known && known->keys.find(" " + key + " ") == known->keys.npos) {
         entry.complaint = "unknown option \"" + key + "\" in [" + section_name + "]" +

@@ -46,6 +46,7 @@ class ConfigFile {
     std::string where;  // "file:line" or the variable's name
     // Empty when all is well; otherwise what is wrong, with the nearest name that is known.
     std::string complaint;
+    bool used = true;  // false: an option of Tahoe's that has no meaning for lafs
   };
   std::vector<Entry> entries() const;
 

@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "grid/base/netstring.h"
+#include "grid/node_dir/nearest.h"
+#include "grid/node_dir/quantities.h"
 #include "grid/storage/nurl.h"
 #include "grid/storage/roster.h"
 
@@ -64,6 +67,74 @@ Result<ServerEntry> parse_entry(const std::string& file, const std::string& id,
       out.nurls.push_back(scalar(nurl));
     }
   }
+  if (const YAML::Node all = ann["grid-manager-certificates"]; all && all.IsSequence()) {
+    for (const auto& one : all) {
+      if (one.IsMap())
+        out.certificates.emplace_back(scalar(one["certificate"]), scalar(one["signature"]));
+    }
+  }
+  return out;
+}
+
+// "host:port" or "[v6]:port".
+bool read_address(const std::string& text, ServerWish& out) {
+  const auto colon = text.rfind(':');
+  if (colon == text.npos || colon == 0) return false;
+  auto host = text.substr(0, colon);
+  const bool bracketed = host.starts_with('[') && host.ends_with(']');
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  const auto port = parse_decimal(text.substr(colon + 1));
+  if (!port || *port == 0 || *port > 65535 || host.empty()) return false;
+  if (!bracketed && host.find(':') != host.npos) return false;
+  out.host = host;
+  out.port = static_cast<std::uint16_t>(*port);
+  return true;
+}
+
+// `lafs:` and `connections:` of one value below `storage:`.
+Result<ServerWish> parse_wish(const std::string& file, const std::string& id,
+                              const YAML::Node& entry) {
+  ServerWish out;
+  if (const YAML::Node handlers = entry["connections"]; handlers && !handlers.IsNull()) {
+    if (!handlers.IsMap()) return wrong(file, handlers, id + ": connections: is not a table");
+    const auto tcp = scalar(handlers["tcp"]);
+    if (tcp == "tor" || tcp == "disabled") {
+      out.forbidden = "connections: tcp: is " + tcp + ", and lafs connects directly only";
+    } else if (!tcp.empty() && tcp != "tcp") {
+      return wrong(file, handlers["tcp"], id + ": connections: tcp: is tcp, tor or disabled");
+    }
+  }
+  const YAML::Node ours = entry["lafs"];
+  if (!ours || ours.IsNull()) return out;
+  if (!ours.IsMap()) return wrong(file, ours, id + ": lafs: is not a table");
+  for (const auto& item : ours) {
+    const auto key = scalar(item.first), value = scalar(item.second);
+    const auto bad = [&](std::string_view what) {
+      return wrong(file, item.first, id + ": lafs: " + key + ": " + std::string(what));
+    };
+    if (key == "use") {
+      if (value == "read") out.use = ServerWish::Use::read;
+      if (value == "none") out.use = ServerWish::Use::none;
+      if (value != "all" && value != "read" && value != "none") return bad("is all, read or none");
+    } else if (key == "preferred") {
+      if (value != "true" && value != "false") return bad("is true or false");
+      out.preferred = value == "true";
+    } else if (key == "address") {
+      if (!read_address(value, out)) return bad("is HOST:PORT");
+    } else if (key == "timeout") {
+      const auto limit = parse_duration(value);
+      if (!limit || limit->count() < 1) return bad("is a duration, e.g. 90 s");
+      out.timeout = *limit;
+    } else if (key == "connections") {
+      const auto number = parse_decimal(value);
+      if (!number || *number < 1 || *number > 1000) return bad("is a number from 1 to 1000");
+      out.connections = static_cast<unsigned>(*number);
+    } else {
+      return wrong(file, item.first,
+                   id + ": lafs: has no option \"" + key + "\"" +
+                       suggestion(key, {"use", "preferred", "address", "timeout", "connections"}));
+    }
+  }
   return out;
 }
 
@@ -82,7 +153,20 @@ Result<ServersFile> parse(std::string_view text, const std::string& file) {
       out.skipped.push_back(place(file, item.first) + ": a server id that is not a text");
       continue;
     }
-    auto entry = parse_entry(file, item.first.Scalar(), item.second);
+    const auto id = item.first.Scalar();
+    const bool wishes = item.second.IsMap() && (item.second["lafs"] || item.second["connections"]);
+    if (wishes) {
+      auto wish = parse_wish(file, id, item.second);
+      if (!wish) {
+        // What was meant is not known: better not to use it than to use it as it should not be.
+        out.skipped.push_back(wish.error().context);
+        out.wishes[id].forbidden = wish.error().context;
+        continue;
+      }
+      out.wishes[id] = std::move(*wish);
+      if (!item.second["ann"]) continue;  // what introducers announce about it is used
+    }
+    auto entry = parse_entry(file, id, item.second);
     if (!entry) {
       out.skipped.push_back(entry.error().context);
       continue;

@@ -40,6 +40,17 @@ HttpFigures::HttpFigures(metrics::Registry& registry)
       turned_away_(registry.counter("lafs_storage_connections_refused_total",
                                     "Connections closed at once because there were too many.")) {}
 
+void HttpFigures::reported(const ClientReport& report) {
+  registry_.counter("lafs_storage_client_reports_total", "Clients that said how they fare.").add();
+  for (const auto& [name, count] : report.errors) {
+    registry_
+        .counter("lafs_storage_client_errors_total",
+                 "Requests to this server that failed, as its clients report them.",
+                 {{"error", name}})
+        .add(count);
+  }
+}
+
 void HttpFigures::answered(std::optional<Endpoint> endpoint, unsigned status, double seconds) {
   const int key = key_of(endpoint);
   auto& requests = requests_[{key, status}];

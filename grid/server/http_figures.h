@@ -4,6 +4,7 @@
 // What the HTTP service counts: requests by endpoint and status, how long they took, bytes.
 
 #include "grid/base/metrics.h"
+#include "grid/server/client_report.h"
 #include "grid/server/http_exchange.h"
 
 namespace lafs::grid::storage {
@@ -18,6 +19,7 @@ class HttpFigures {
   void answered(std::optional<Endpoint> endpoint, unsigned status, double seconds);
   void received(std::uint64_t bytes) { received_.add(bytes); }
   void sent(std::uint64_t bytes) { sent_.add(bytes); }
+  void reported(const ClientReport& report);
   void connected() { connections_.add(); }
   void turned_away() { turned_away_.add(); }
 

@@ -170,6 +170,18 @@ Task<Result<>> HttpSession::reply(const HttpReply& r, bool head_only) {
   co_return co_await send(std::move(head), body);
 }
 
+// Only from who knows the swissnum: by now it has been checked.
+void HttpSession::hear_report(const HttpHead& head) {
+  const auto* text = head.find("X-Lafs-Report");
+  const auto report = text ? ClientReport::parse(*text) : std::nullopt;
+  if (!report) return;
+  context_.figures.reported(*report);
+  std::string errors;
+  for (const auto& [name, count] : report->errors)
+    errors += (errors.empty() ? "" : " ") + name + "=" + std::to_string(count);
+  log::info("a client reports", {{"software", report->software}, {"errors", errors}});
+}
+
 Task<Result<>> HttpSession::answer(RequestParser& parser) {
   const auto head = head_of(parser);
   const bool waits = expects_continue(head);
@@ -187,6 +199,7 @@ Task<Result<>> HttpSession::answer(RequestParser& parser) {
   }
   const auto& call = std::get<HttpCall>(decision);
   endpoint_ = call.endpoint;
+  if (endpoint_ == Endpoint::version) hear_report(head);
   if (waits) {
     CO_TRY_DO(co_await peer_.write(as_bytes("HTTP/1.1 100 Continue\r\n\r\n")));
   }

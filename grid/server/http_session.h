@@ -39,6 +39,7 @@ class HttpSession {
     keep_alive_ = false;
     cut_short_ = true;
   }
+  void hear_report(const HttpHead& head);
   Task<Result<>> answer(RequestParser& parser);
   Task<Result<>> reply(const HttpReply& reply, bool head_only = false);
   Task<Result<>> send(std::string head, ByteView body);

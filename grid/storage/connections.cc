@@ -6,6 +6,8 @@
 #include <poll.h>
 
 #include "grid/base/base32.h"
+#include "grid/base/process_metrics.h"
+#include "grid/base/version.h"
 
 namespace lafs::grid::storage {
 
@@ -46,7 +48,70 @@ RemoteServer::Connections::Connections(asio::any_io_executor executor, Nurl nurl
   options_.max_connections = std::max<std::size_t>(1, options_.max_connections);
 }
 
+namespace {
+
+// Of all servers together: names of servers come from outside, and would make figures without end.
+struct Figures {
+  metrics::Registry& all = metrics::of_process();
+  metrics::Counter& sent = all.counter("lafs_client_sent_bytes_total", "Bodies sent to servers.");
+  metrics::Counter& received =
+      all.counter("lafs_client_received_bytes_total", "Bodies received from servers.");
+  metrics::Histogram& seconds =
+      all.histogram("lafs_client_request_seconds", "How long requests to storage servers took.",
+                    metrics::latency_bounds());
+  metrics::Counter& answers(unsigned status) {
+    const char* text = status < 300 ? "2xx" : status < 500 ? "4xx" : "5xx";
+    return all.counter("lafs_client_answers_total", "Answers of storage servers.",
+                       {{"status", text}});
+  }
+  metrics::Counter& errors(Errc code) {
+    return all.counter("lafs_client_errors_total", "Requests without an answer.",
+                       {{"error", std::string(name_of(code))}});
+  }
+};
+
+Figures& figures() {
+  static Figures out;
+  return out;
+}
+
+constexpr std::string_view report_header = "X-Lafs-Report: ";
+
+}  // namespace
+
 Task<Result<HttpAnswer>> RemoteServer::Connections::exchange(HttpRequest request) {
+  const auto begin = Clock::now();
+  figures().sent.add(request.body.size());
+  auto answer = co_await try_exchange(std::move(request));
+  if (answer) {
+    const std::chrono::duration<double> took = Clock::now() - begin;
+    figures().seconds.observe(took.count());
+    figures().answers(answer->status).add();
+    figures().received.add(answer->body.size());
+    if (answer->status >= 500) ++errors_[Errc::refused];
+  } else if (answer.error().code != Errc::cancelled && answer.error().code != Errc::closed) {
+    figures().errors(answer.error().code).add();
+    ++errors_[answer.error().code];
+  }
+  co_return answer;
+}
+
+// "X-Lafs-Report: lafs/0.1.0 timed_out=2 unreachable=1"
+std::string RemoteServer::Connections::report() const {
+  if (!options_.reports) return {};
+  std::string out(report_header);
+  out += program_version;
+  for (const auto& [code, count] : errors_)
+    out += " " + std::string(name_of(code)) + "=" + std::to_string(count);
+  return out + "\r\n";
+}
+
+void RemoteServer::Connections::reported(const std::string& line) {
+  // What was met while the report was on its way is for the next one.
+  if (line == report()) errors_.clear();
+}
+
+Task<Result<HttpAnswer>> RemoteServer::Connections::try_exchange(HttpRequest request) {
   const auto pass = gate_.enter();
   if (!pass) co_return fail(Errc::closed, name_);
   for (int attempt = 0;; ++attempt) {

@@ -7,6 +7,7 @@
 
 #include <boost/asio/ip/tcp.hpp>
 #include <list>
+#include <map>
 
 #include "grid/storage/http_stream.h"
 #include "grid/storage/remote_server.h"
@@ -42,6 +43,9 @@ class RemoteServer::Connections {
   const Nurl& nurl() const { return nurl_; }
   const std::string& name() const { return name_; }
   const std::string& common_headers() const { return common_headers_; }
+  // A header line with what the server asked to hear since it last did; empty without [feedback].
+  std::string report() const;
+  void reported(const std::string& line);
   std::size_t open() const { return in_use_ + idle_.size(); }
 
  private:
@@ -71,6 +75,7 @@ class RemoteServer::Connections {
     Connections* owner_;
   };
 
+  Task<Result<HttpAnswer>> try_exchange(HttpRequest request);
   Task<Result<Slot>> claim();
   std::unique_ptr<Connection> take_idle();
   Task<Result<std::unique_ptr<Connection>>> connect();
@@ -86,7 +91,8 @@ class RemoteServer::Connections {
   Options options_;
   std::string name_;
   std::string common_headers_;
-  ClientTls tls_;  // outlives the connections
+  std::map<Errc, std::uint64_t> errors_;  // met with this server, and not reported yet
+  ClientTls tls_;                         // outlives the connections
   std::list<std::unique_ptr<Connection>> idle_;
   std::list<Connection*> active_;  // what close() has to cut
   std::vector<Tcp::endpoint> endpoints_;

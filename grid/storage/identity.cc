@@ -6,6 +6,7 @@
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -64,11 +65,17 @@ Error system_error(const std::filesystem::path& file, const char* what) {
 
 }  // namespace
 
-Identity Identity::generate() {
-  PrivateKey key(EVP_RSA_gen(2048));
+Identity Identity::generate() { return made_of(EVP_RSA_gen(2048), false); }
+
+Identity Identity::for_this_process() { return made_of(EVP_EC_gen("P-256"), true); }
+
+// `authority`: a version 3 certificate that says so, which is what Python's peers were seen to
+// accept of keys other than RSA. Otherwise version 1 without extensions, as Tahoe makes it.
+Identity Identity::made_of(evp_pkey_st* owned, bool authority) {
+  PrivateKey key(owned);
   Certificate certificate(X509_new());
   auto* x = certificate.get();
-  X509_set_version(x, 0);  // X.509 v1: no extensions
+  X509_set_version(x, authority ? 2 : 0);
   ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
   X509_gmtime_adj(X509_getm_notBefore(x), 0);
   X509_gmtime_adj(X509_getm_notAfter(x), 365L * 24 * 3600);
@@ -77,13 +84,19 @@ Identity Identity::generate() {
                              reinterpret_cast<const unsigned char*>("newpb_thingy"), -1, -1, 0);
   X509_set_issuer_name(x, name);
   X509_set_pubkey(x, key.get());
+  if (authority) {
+    if (auto* extension = X509V3_EXT_conf_nid(nullptr, nullptr, NID_basic_constraints, "CA:TRUE")) {
+      X509_add_ext(x, extension, -1);
+      X509_EXTENSION_free(extension);
+    }
+  }
   X509_sign(x, key.get(), EVP_sha256());
 
   Bio out(BIO_new(BIO_s_mem()));
   PEM_write_bio_X509(out.get(), x);
   PEM_write_bio_PKCS8PrivateKey(out.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr);
   auto identity = from_pem(text_of(out.get()));
-  // Only an OpenSSL without RSA or without randomness gets here.
+  // Only an OpenSSL without such keys or without randomness gets here.
   if (!identity) std::abort();
   return std::move(*identity);
 }

@@ -11,12 +11,17 @@
 #include "grid/base/result.h"
 #include "grid/caps/keys.h"
 
+struct evp_pkey_st;  // OpenSSL's EVP_PKEY
+
 namespace lafs::grid::storage {
 
 class Identity {
  public:
   // A fresh RSA-2048 key and a certificate of the shape Tahoe makes. About 100 ms of CPU.
   static Identity generate();
+  // For who only calls others and is told apart by nobody: an ECDSA P-256 key, made in no time. Two
+  // callers of one identity would take turns in throwing each other out of an introducer.
+  static Identity for_this_process();
   // Errc::bad_config when there is no certificate, no key, or they do not belong together.
   static Result<Identity> from_pem(std::string_view pem);
   // Errc::not_found, Errc::io, or as from_pem().
@@ -34,6 +39,8 @@ class Identity {
   const std::string& pin() const { return pin_; }  // what NURLs carry, 43 characters
 
  private:
+  static Identity made_of(evp_pkey_st* owned, bool authority);
+
   std::string pem_;
   Bytes certificate_;
   LeaseSeed node_id_{};

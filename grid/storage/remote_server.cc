@@ -129,8 +129,10 @@ constexpr std::string_view cbor_line = "Content-Type: application/cbor\r\n";
 
 Task<Result<ServerVersion>> RemoteServer::version() {
   auto& c = *connections_;
-  HttpRequest request{head_of("GET", "version", c.common_headers()), {}, true, small_reply};
+  const auto report = c.report();
+  HttpRequest request{head_of("GET", "version", c.common_headers(), report), {}, true, small_reply};
   CO_TRY(answer, co_await c.exchange(std::move(request)));
+  if (answer.status == 200) c.reported(report);
   co_return decoded(c.name(), "version", answer, decode_version);
 }
 

@@ -23,6 +23,9 @@ class RemoteServer final : public Server {
     std::size_t max_connections = 16;
     // Tahoe servers drop a connection after 60 s without a request; we let go before.
     Duration idle_timeout = std::chrono::seconds(50);
+    // The server asked to hear how its clients fare, and our owner agreed: what we are, and which
+    // errors we met with it, goes along when we ask for its version.
+    bool reports = false;
   };
 
   RemoteServer(asio::any_io_executor executor, Nurl nurl, Options options);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grid/storage/roster.h"
 
+#include <algorithm>
+
 #include "grid/base/base32.h"
 #include "grid/crypto/hash.h"
 
@@ -21,6 +23,16 @@ void Roster::add(KnownServer server) {
     }
   }
   servers_.push_back(std::move(server));
+}
+
+void Roster::remove(std::string_view id) {
+  const auto place = std::ranges::find(servers_, id, &KnownServer::id);
+  if (place != servers_.end()) gone_.splice(gone_.end(), servers_, place);
+}
+
+const KnownServer* Roster::find(std::string_view id) const {
+  const auto place = std::ranges::find(servers_, id, &KnownServer::id);
+  return place == servers_.end() ? nullptr : &*place;
 }
 
 std::vector<const KnownServer*> Roster::permuted(const StorageIndex& si) const {
@@ -44,8 +56,10 @@ std::vector<const KnownServer*> Roster::permuted(const StorageIndex& si) const {
 }
 
 Task<> Roster::close() {
-  for (auto& known : servers_) {
-    if (known.server) co_await known.server->close();
+  for (auto* list : {&servers_, &gone_}) {
+    for (auto& known : *list) {
+      if (known.server) co_await known.server->close();
+    }
   }
   for (auto& old : replaced_) {
     if (old) co_await old->close();

@@ -5,7 +5,7 @@
 // (spec/immutable 2.4, spec/storage 8.6).
 
 #include <chrono>
-#include <deque>
+#include <list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,11 +25,14 @@ struct KnownServer {
   // shares go nowhere else (spec/storage 8.8).
   std::optional<std::chrono::system_clock::time_point> vouched_until = std::nullopt;
   bool needs_voucher = false;
+  bool only_read = false;  // the node's owner wants no new files there
+  // What its operator, and the grid manager who vouches for it, want to tell clients.
+  std::string notice = {}, manager_notice = {};
 
   // What messages call it: the nickname, else the first 8 characters after "v0-".
   std::string name() const;
   bool takes_new_files(std::chrono::system_clock::time_point now) const {
-    return !needs_voucher || (vouched_until && *vouched_until > now);
+    return !only_read && (!needs_voucher || (vouched_until && *vouched_until > now));
   }
 };
 
@@ -37,15 +40,18 @@ class Roster {
  public:
   // Replaces one of the same id; the old connection is kept for those who use it, until close().
   void add(KnownServer server);
-  const std::deque<KnownServer>& all() const { return servers_; }
+  // It is not among all() any more; who works with it may go on.
+  void remove(std::string_view id);
+  const std::list<KnownServer>& all() const { return servers_; }
+  const KnownServer* find(std::string_view id) const;
   bool empty() const { return servers_.empty(); }
   // Preferred servers first, then ascending SHA-1(si || seed). The pointers live as long as the
-  // roster: servers may come while somebody works with them.
+  // roster: servers may come and go while somebody works with them.
   std::vector<const KnownServer*> permuted(const StorageIndex& si) const;
   Task<> close();  // closes every server
 
  private:
-  std::deque<KnownServer> servers_;
+  std::list<KnownServer> servers_, gone_;
   std::vector<std::shared_ptr<Server>> replaced_;
 };
 

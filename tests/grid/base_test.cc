@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <stdlib.h>
+
 #include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
 #include <random>
 #include <set>
 #include <thread>
 
 #include "grid/base/base32.h"
 #include "grid/base/log.h"
+#include "grid/base/log_setup.h"
 #include "grid/base/netstring.h"
 #include "grid/base/offload.h"
 #include "grid/base/ranges.h"
@@ -212,4 +217,36 @@ TEST_CASE("offloaded work runs elsewhere and comes back here") {
     CHECK(std::this_thread::get_id() == home);
   };
   run(body(pool, here));
+}
+
+TEST_CASE(
+    "a log goes to the file it is told to, in the form it is told to, and to a new one after a "
+    "turn") {
+  auto folder = (std::filesystem::temp_directory_path() / "lafs-log-XXXXXX").string();
+  REQUIRE(::mkdtemp(folder.data()));
+  const std::filesystem::path file = std::filesystem::path(folder) / "log";
+  const auto content = [&] {
+    std::ifstream in(file);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  using Form = log::Setup::Form;
+  const auto before = log::lines(log::Level::info);
+  REQUIRE(log::set_up({.level = log::Level::info, .form = Form::journal, .file = file}));
+  log::debug("not this");
+  log::info("two\nlines of URI:CHK:secret:x:1:2:3");
+  log::error("bad");
+  CHECK(content() == "<6>info two\n<6>lines of URI:CHK:[redacted]\n<3>error bad\n");
+  CHECK(log::lines(log::Level::info) == before + 1);
+  // logrotate(8): the file is moved away, and we are told.
+  std::filesystem::rename(file, file.string() + ".1");
+  REQUIRE(log::set_up({.level = log::Level::debug, .form = Form::json, .file = file}));
+  log::debug("new");
+  CHECK(content().starts_with("{\"time\":"));
+  CHECK(content().find("\"message\":\"new\"") != std::string::npos);
+  // One that cannot be opened changes nothing.
+  CHECK_FALSE(log::set_up({.file = std::filesystem::path(folder) / "no" / "such"}));
+  log::debug("still");
+  CHECK(content().find("still") != std::string::npos);
+  REQUIRE(log::set_up({}));
+  std::filesystem::remove_all(folder);
 }

@@ -1,145 +1,140 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""lafs run: a mount, SFTP, FTP and metrics from one tahoe.cfg, in one process with one namespace.
+"""lafs run: a mount, SFTP, FTP, storage and metrics from one tahoe.cfg, in one process with one
+namespace; its parts fail and come back alone, its settings are read again, and it can be killed.
 
 usage: run_test.py LAFS
 """
+import json
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 
-SKIP = 77
-
-
-def check(condition, message):
-    if not condition:
-        raise AssertionError(message)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-class World:
-    def __init__(self, lafs, work):
-        self.lafs, self.work = lafs, work
-        self.node, self.grid = os.path.join(work, "node"), os.path.join(work, "grid")
-        self.drive = os.path.join(work, "drive")
-        self.env = dict(os.environ, LAFS_NODE=self.node, NO_COLOR="1")
-        self.daemon = None
-
-    def run(self, *words, stdin=None):
-        done = subprocess.run([self.lafs, *words], input=stdin, capture_output=True, env=self.env,
-                              timeout=120)
-        check(done.returncode == 0, f"lafs {words}: {done.returncode}: {done.stderr.decode()}")
-        return done.stdout.decode()
-
-    def start(self):
-        self.log = open(os.path.join(self.work, "log"), "ab")
-        self.daemon = subprocess.Popen([self.lafs, "--log", "info", "run"], env=self.env,
-                                       stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
-        self.wait("mounted", lambda: os.path.ismount(self.drive))
-
-    def wait(self, what, condition, seconds=40):
-        end = time.monotonic() + seconds
-        while not condition():
-            with open(os.path.join(self.work, "log"), "rb") as f:
-                check(time.monotonic() < end and self.daemon.poll() is None,
-                      f"never: {what}\n{f.read()[-2000:].decode()}")
-            time.sleep(0.05)
-
-    def metric(self, text):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics}/metrics", timeout=5) as f:
-                return text in f.read().decode()
-        except OSError:
-            return False
-
-    def curl(self, url, stdin=None, ok=True):
-        words = ["curl", "-sS", "-k", "--ssl", "-u", "alice:secret", url]
-        if stdin is not None:
-            words += ["-T", "-"]
-        done = subprocess.run(words, input=stdin, capture_output=True, timeout=60)
-        check(done.returncode == 0 or not ok, f"{url}: {done.stderr.decode()}")
-        return done.stdout
-
-    def clear(self):
-        if self.daemon and self.daemon.poll() is None:
-            self.daemon.kill()
-            self.daemon.wait()
-        # A mount whose process is gone cannot be looked at, only be seen in the table.
-        with open("/proc/mounts") as mounts:
-            if any(line.split()[1] == self.drive for line in mounts):
-                subprocess.run(["umount", "-l", self.drive], check=True)
-        subprocess.run([self.lafs, "grid", "stop", "--dir", self.grid], capture_output=True)
+from run_world import SKIP, World, can_mount, check, free_port
 
 
 def scenario(w):
-    w.run("grid", "start", "--servers", "3", "--dir", w.grid)
-    w.run("create-node", "--grid", os.path.join(w.grid, "servers.yaml"), "--shares", "1,2,3")
-    os.mkdir(w.drive)
-    ftp, sftp, w.metrics = free_port(), free_port(), free_port()
-    with open(os.path.join(w.node, "tahoe.cfg"), "a") as f:
-        f.write(f"\n[mounts]\ndrive = tahoe: {w.drive}\n"
-                f"\n[sftpd]\nenabled = true\nport = tcp:{sftp}:interface=127.0.0.1\n"
-                f"\n[ftpd]\nenabled = true\nport = tcp:{ftp}:interface=127.0.0.1\n"
-                f"\n[metrics]\nport = {w.metrics}\n")
+    tub = free_port()
+    w.make()
+    w.made = w.made.replace("tub.port = disabled", f"tub.port = tcp:{tub}:interface=127.0.0.1")
+    w.made = w.made.replace("tub.location = disabled", f"tub.location = tcp:127.0.0.1:{tub}")
+    w.config(w.more)
     w.start()
     # Without accounts two parts cannot serve; the mount does, and they come once there are some.
     w.wait("metrics", lambda: w.metric('lafs_part_up{part="ftp"} 0'))
     w.run("accounts", "add", "alice", "--root", "tahoe:", "--password-stdin", stdin=b"secret\n")
     for part in ("ftp", "sftp"):
         w.wait(part, lambda: w.metric('lafs_part_up{part="%s"} 1' % part))
+    check("accounts" in w.parts()["ftp"].get("error", ""), w.parts())
     # What one sees, all see.
     with open(os.path.join(w.drive, "from-mount"), "w") as f:
         f.write("mount")
-    check(w.curl(f"ftp://127.0.0.1:{ftp}/from-mount") == b"mount", "FTP")
-    w.curl(f"ftp://127.0.0.1:{ftp}/from-ftp", stdin=b"ftp")
+    check(w.curl(f"ftp://127.0.0.1:{w.ftp}/from-mount") == b"mount", "FTP")
+    w.curl(f"ftp://127.0.0.1:{w.ftp}/from-ftp", stdin=b"ftp")
     with open(os.path.join(w.drive, "from-ftp")) as f:
         check(f.read() == "ftp", "mount after FTP")
-    check("sftp" not in os.listdir(w.drive), "nothing yet")
     protocols = subprocess.run(["curl", "--version"], capture_output=True, text=True).stdout
     if " sftp " in protocols:
-        w.curl(f"sftp://127.0.0.1:{sftp}/from-sftp", stdin=b"sftp")
+        w.curl(f"sftp://127.0.0.1:{w.sftp}/from-sftp", stdin=b"sftp")
         with open(os.path.join(w.drive, "from-sftp")) as f:
             check(f.read() == "sftp", "mount after SFTP")
-    # Killed, nothing that was acknowledged is lost.
+    # Figures of every layer.
+    for name in ("process_open_fds", "lafs_log_lines", "lafs_offload_tasks_total",
+                 "lafs_client_request_seconds_count", "lafs_mutable_publish_seconds_count",
+                 "lafs_journal_records_total", "lafs_cache_jobs_total", "lafs_queue_items",
+                 'lafs_fs_operations_total{what="create"}', 'lafs_logins_total{',
+                 'lafs_ftp_transfers_total{', "lafs_part_up"):
+        w.wait(name, lambda: w.metric(name))
+
+
+def settings_are_read_again(w):
+    """All or nothing: what is wrong changes nothing, what is right needs no new start."""
+    pid = w.daemon.pid
+    second = os.path.join(w.work, "second")
+    os.mkdir(second)
+    good = w.more
+    w.config(good.replace("enabled = true", "enabled = maybe", 1))
+    done = w.lafs("reload")
+    check(done.returncode == 5 and "tahoe.cfg:" in done.stderr and "stay as they are" in done.stderr,
+          done.stderr)
+    check(w.serving("sftp", "ftp"), w.parts())
+    # Another mount, a storage server, another port for FTP, another log; without SFTP.
+    ftp, w.ftp = w.ftp, free_port()
+    w.config(good.replace("drive = ", f"other = tahoe: {second} ro\ndrive = ")
+             .replace(f"tcp:{ftp}:", f"tcp:{w.ftp}:").replace("[sftpd]\nenabled = true", "[sftpd]")
+             + "[storage]\nenabled = true\n[storageserver.plugins.lafs]\nnotice = hello\n"
+               "[log]\nfile = run.log\nformat = json\n")
+    w.daemon.send_signal(signal.SIGHUP)
+    w.wait("the new parts", lambda: w.serving("storage", "ftp", f"mount {second}"))
+    check(set(w.parts()) == {"storage", "ftp", f"mount {second}", f"mount {w.drive}"}, w.parts())
+    with open(os.path.join(second, "from-ftp")) as f:
+        check(f.read() == "ftp", "the second mount")
+    check(w.curl(f"ftp://127.0.0.1:{w.ftp}/from-mount") == b"mount", "FTP on its new port")
+    check(w.curl(f"ftp://127.0.0.1:{ftp}/from-mount", ok=False) == b"", "FTP on its old port")
+    with open(os.path.join(w.node, "run.log")) as f:
+        check(all(json.loads(line)["time"] for line in f), "the log is not JSON")
+    # Its own storage server joins the grid, and one leaves it: by servers.yaml.
+    with open(os.path.join(w.node, "private", "servers.yaml")) as f:
+        servers = f.read()
+    first = servers.index("  v0-")
+    next_one = servers.index("\n  v0-", first) + 1
+    with open(os.path.join(w.node, "private", "servers.yaml"), "w") as f:
+        f.write(servers[:first] + servers[next_one:])
+    check("servers" in w.run("reload"), "nothing said")
+    with open(os.path.join(w.drive, "after"), "w") as f:
+        f.write("with two servers")
+    w.run("flush")
+    with open(os.path.join(w.node, "private", "servers.yaml"), "w") as f:
+        f.write("storage: [\n")
+    done = w.lafs("reload")
+    check(done.returncode == 5 and "servers.yaml:" in done.stderr, done.stderr)
+    with open(os.path.join(w.node, "private", "servers.yaml"), "w") as f:
+        f.write(servers)
+    w.config(good)
+    w.ftp = ftp
+    w.run("reload")
+    w.wait("the old parts", lambda: w.serving("sftp", "ftp", f"mount {w.drive}"))
+    w.wait("the second mount goes", lambda: not w.mounted(second))
+    check(w.daemon.pid == pid and w.daemon.poll() is None, "another process")
+
+
+def one_daemon_only(w):
+    done = w.lafs("run")
+    check(done.returncode != 0 and "another" in done.stderr, done.stderr)
+    done = w.lafs("serve", "ftp", "--addr", "127.0.0.1:0")
+    check(done.returncode != 0 and "another" in done.stderr, done.stderr)
+
+
+def killed(w):
     for i in range(20):
         with open(os.path.join(w.drive, f"late-{i}"), "w") as f:
             f.write(str(i))
-    w.daemon.kill()
-    w.daemon.wait()
-    subprocess.run(["umount", "-l", w.drive], check=True)
+    w.kill()
     w.start()
     for i in range(20):
         with open(os.path.join(w.drive, f"late-{i}")) as f:
             check(f.read() == str(i), f"late-{i}")
     w.daemon.send_signal(signal.SIGTERM)
     check(w.daemon.wait(60) == 0, "exit status after SIGTERM")
-    check(not os.path.ismount(w.drive), "still mounted")
+    check(not w.mounted(), "still mounted")
     names = w.run("ls", "tahoe:").split()
     check("from-ftp" in names and "late-19" in names, names)
 
 
 def main():
-    if os.geteuid() != 0 or not os.path.exists("/dev/fuse") or not shutil.which("curl"):
+    if not can_mount():
         print("SKIP: needs root, /dev/fuse and curl")
         return SKIP
     with tempfile.TemporaryDirectory(prefix="lafs-run-") as work:
         w = World(os.path.abspath(sys.argv[1]), work)
         try:
-            scenario(w)
+            for case in (scenario, settings_are_read_again, one_daemon_only, killed):
+                case(w)
+                print("ok     ", case.__name__, flush=True)
         finally:
             w.clear()
-    print("ok")
     return 0
 
 
