@@ -96,7 +96,7 @@ Result<> StagedFile::charge(ByteRange more) {
 
 Result<> StagedFile::store(std::uint64_t offset, ByteView data) {
   TRY_DO(charge({offset, offset + data.size()}));
-  Bytes scratch;
+  static thread_local Bytes scratch;  // one size for ever; no call of this suspends
   while (!data.empty()) {
     const auto first = offset / sector_size;
     const auto skip = offset % sector_size;
@@ -150,20 +150,38 @@ std::vector<ByteRange> StagedFile::missing(std::uint64_t offset, std::uint64_t l
   return local_.missing({offset, end});
 }
 
+// Whole sectors are read and decrypted where they are wanted, many with one call.
 Result<> StagedFile::read(std::uint64_t offset, MutableBytes out) const {
-  std::fill(out.begin(), out.end(), 0);
+  const auto present = local_.present({offset, offset + out.size()});
+  auto done = offset;
+  const auto zero_to = [&](std::uint64_t end) {
+    std::fill(out.begin() + static_cast<std::ptrdiff_t>(done - offset),
+              out.begin() + static_cast<std::ptrdiff_t>(end - offset), 0);
+    done = end;
+  };
   std::uint8_t sector_bytes[sector_size];
-  for (const auto& there : local_.present({offset, offset + out.size()})) {
-    for (auto at = there.begin; at < there.end;) {
-      const auto sector = at / sector_size;
-      const auto skip = at % sector_size;
-      const auto take = std::min(sector_size - skip, there.end - at);
-      TRY_DO(load_sector(sector, sector_bytes));
-      std::copy_n(sector_bytes + skip, take,
-                  out.begin() + static_cast<std::ptrdiff_t>(at - offset));
-      at += take;
+  for (const auto& there : present) {
+    zero_to(there.begin);
+    while (done < there.end) {
+      const auto sector = done / sector_size;
+      const auto skip = done % sector_size;
+      auto* const to = out.data() + (done - offset);
+      const auto whole = skip == 0 ? (there.end - done) / sector_size * sector_size : 0;
+      if (whole == 0) {
+        const auto take = std::min(sector_size - skip, there.end - done);
+        TRY_DO(load_sector(sector, sector_bytes));
+        std::copy_n(sector_bytes + skip, take, to);
+        done += take;
+        continue;
+      }
+      TRY(got, file_->read(content_at + done, {to, whole}));
+      if (got != whole) return fail(Errc::io, file_->path() + ": cut short");
+      for (std::uint64_t at = 0; at < whole; at += sector_size)
+        cipher_->run(cipher_->decrypt, false, (done + at) / sector_size, to + at);
+      done += whole;
     }
   }
+  zero_to(offset + out.size());
   return {};
 }
 

@@ -134,6 +134,7 @@ Task<Result<>> WriteBack::close() {
   co_await tasks_.join();
   while (checkpointing_) co_await changed_.wait_shielded();
   co_await checkpoint();
+  co_await tasks_.join();  // staging files being removed
   co_return co_await journal_->close();
 }
 
@@ -218,10 +219,38 @@ void WriteBack::discard(StagedId id) {
 }
 
 void WriteBack::reap() {
+  if (removing_) return;
+  std::vector<StagedId> ids;
   while (!discarded_.empty() && discarded_.front().after <= journal_->last_synced()) {
-    if (auto done = staging_->remove(discarded_.front().id); !done)
-      log::warning("staging file: " + done.error().message());
+    ids.push_back(discarded_.front().id);
     discarded_.pop_front();
+  }
+  if (ids.empty()) return;
+  removing_ = true;
+  tasks_.spawn(remove_staged(std::move(ids)));
+}
+
+// Elsewhere: taking a file from the disk takes longer than most of what people ask for.
+Task<> WriteBack::remove_staged(std::vector<StagedId> ids) {
+  auto work = [&] {
+    Result<> worst;
+    for (auto id : ids)
+      if (auto done = staging_->remove(id); !done) worst = std::move(done);
+    return worst;
+  };
+  const auto done = co_await offload(client_.client().pool(), std::ref(work));
+  if (!done) log::warning("staging file: " + done.error().message());
+  removing_ = false;
+}
+
+Task<> WriteBack::wait_for_turn() {
+  while (!closing_ && !hurries()) {
+    const auto now = Clock::now();
+    const auto until = pace_.hold(Pace::Step::piece, now);
+    if (!until) co_return;
+    co_await sleep_for(*until - now);
+    const bool stop = co_await stop_requested();
+    if (stop) co_return;
   }
 }
 

@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "cache/cached_client.h"
+#include "cache/pace.h"
 #include "cache/pending.h"
 #include "cache/tree.h"
 #include "cache/upload_queue.h"
@@ -69,6 +70,9 @@ class WriteBack {
                      const std::optional<Cap>& base);
   // Closed or synced: what is there is to be uploaded.
   void finish(Inode& inode);
+
+  // So many requests of people were served: uploads leave the machine to them.
+  void used(unsigned requests) { pace_.used(requests, Clock::now()); }
 
   // --- waiting for the grid
   // Until content and name of an inode, and the names above it, are there; an attempt's error when
@@ -127,6 +131,10 @@ class WriteBack {
   void finish_idle(TimePoint now);
   void discard(StagedId id);
   void reap();
+  Task<> remove_staged(std::vector<StagedId> ids);
+  // Somebody waits, or room runs out: no time to be polite.
+  bool hurries() const { return in_a_hurry_ > 0 || staging_->budget().pressure() > 0; }
+  Task<> wait_for_turn();
   bool below(InodeNo inode, InodeNo scope) const;
   std::vector<Job> jobs_for(const Inode& inode) const;
 
@@ -153,6 +161,9 @@ class WriteBack {
   std::vector<std::string> warnings_;
   std::uint64_t done_files_ = 0, done_bytes_ = 0, done_publishes_ = 0, conflicts_ = 0;
   std::deque<std::pair<TimePoint, std::uint64_t>> recent_;  // uploads, for the speed
+  Pace pace_;
+  unsigned in_a_hurry_ = 0;  // who waits for the grid
+  bool removing_ = false;    // staging files
   bool checkpointing_ = false;
   bool closing_ = false;
   Signal wake_;     // for run()

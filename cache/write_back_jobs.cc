@@ -14,8 +14,9 @@ namespace lafs::cache {
 
 namespace {
 
-constexpr std::uint64_t piece = 1 << 20;        // of old content that is fetched
-constexpr std::size_t names_per_record = 1000;  // of Tried
+constexpr std::uint64_t piece = 1 << 20;           // of old content that is fetched
+constexpr std::uint64_t small_upload = 256 << 10;  // goes in one piece
+constexpr std::size_t names_per_record = 1000;     // of Tried
 constexpr auto look_at_idle = std::chrono::seconds(2);
 constexpr auto speed_over = std::chrono::seconds(10);
 
@@ -30,9 +31,19 @@ Task<> WriteBack::run() {
     const auto now = Clock::now();
     finish_idle(now);
     reap();
-    while (auto job = queue_.start(now)) tasks_.spawn(run_job(*job));
     auto next = now + look_at_idle;
-    if (auto due = queue_.next_due()) next = std::min(next, *due);
+    std::optional<TimePoint> turn;  // of the next job
+    while (queue_.size() > queue_.running()) {
+      if (!hurries()) turn = pace_.hold(Pace::Step::job, now);
+      if (turn) break;
+      const auto job = queue_.start(now);
+      if (!job) break;
+      tasks_.spawn(run_job(*job));
+    }
+    if (turn)
+      next = *turn;
+    else if (auto due = queue_.next_due())
+      next = std::min(next, *due);
     co_await wake_.wait(next);
     const bool stop = co_await stop_requested();
     if (stop) co_return;
@@ -96,14 +107,15 @@ Task<Result<Cap>> WriteBack::put(Inode& inode, StagedFile& staged) {
   // between the two would get shares that its own later upload takes for the old content's.
   auto* from = &staged;
   const auto version = staged.version();
+  auto read = [](WriteBack* self, StagedFile* file, std::uint64_t is, std::uint64_t at,
+                 MutableBytes to) -> Task<Result<>> {
+    if (file->size() > small_upload) co_await self->wait_for_turn();
+    if (file->version() != is) co_return fail(Errc::busy, "it is written while it is uploaded");
+    co_return file->read(at, to);
+  };
   grid::Source source{.size = size,
-                      .read = [from, version](std::uint64_t offset, MutableBytes out) {
-                        return [](StagedFile* file, std::uint64_t is, std::uint64_t at,
-                                  MutableBytes to) -> Task<Result<>> {
-                          if (file->version() != is)
-                            co_return fail(Errc::busy, "it is written while it is uploaded");
-                          co_return file->read(at, to);
-                        }(from, version, offset, out);
+                      .read = [this, read, from, version](std::uint64_t offset, MutableBytes out) {
+                        return read(this, from, version, offset, out);
                       }};
   co_return co_await client_.put(source);
 }
@@ -424,7 +436,21 @@ std::vector<WriteBack::Job> WriteBack::jobs_for(const Inode& inode) const {
   return out;
 }
 
+namespace {
+// As long as somebody waits.
+struct Hurry {
+  explicit Hurry(unsigned& count) : count_(++count) {}
+  ~Hurry() { --count_; }
+  Hurry(const Hurry&) = delete;
+  Hurry& operator=(const Hurry&) = delete;
+
+ private:
+  unsigned& count_;
+};
+}  // namespace
+
 Task<Result<>> WriteBack::on_grid(InodePtr inode) {
+  const Hurry hurry(in_a_hurry_);
   finish(*inode);
   std::map<Job, unsigned> attempts;  // that had failed when we first saw the job
   for (;;) {
@@ -452,6 +478,7 @@ Task<Result<>> WriteBack::on_grid(InodePtr inode) {
 }
 
 Task<Result<>> WriteBack::flush(InodeNo scope, TimePoint deadline, OnError on_error) {
+  const Hurry hurry(in_a_hurry_);
   for (auto number : tree_.kept()) {
     auto* inode = tree_.find(number);
     if (inode && needs_upload(*inode) && below(number, scope)) finish(*inode);

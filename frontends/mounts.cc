@@ -69,6 +69,9 @@ Task<Result<std::string>> Mounts::start(MountRequest request) {
   CO_TRY(view, co_await drive_.root(request.root, root));
   auto options = options_for(request, view->read_only());
   options.node = drive_.session().node().path().string();
+  options.served = [this](unsigned requests) {
+    if (auto* write_back = drive_.write_back()) write_back->used(requests);
+  };
   auto one =
       std::make_shared<One>(drive_.session().io().executor, std::move(request), std::move(view));
   CO_TRY_DO(one->mount.start(*one->view, one->request.mountpoint, std::move(options)));

@@ -53,10 +53,11 @@ Opened GridFs::opened(Node& node, OpenFlags flags) {
   if (flags.write) ++inode.writers;
   files_.emplace(out.handle, OpenFile{&node, flags});
   out.attributes = attributes_of(node);
-  const bool clean = !inode.staged && !inode.content;
-  // Whoever saw this content the last time may keep what it has of it.
-  out.immutable_content = clean && inode.cap && node.shown == inode.cap && !inode.cap->is_mutable();
-  node.shown = clean ? inode.cap : std::nullopt;
+  // Whoever saw this content the last time may keep what it has of it. What others may change
+  // without our knowing is not kept.
+  const bool ours_to_know = !inode.cap || !inode.cap->is_mutable();
+  out.immutable_content = node.shown && ours_to_know;
+  node.shown = ours_to_know;
   return out;
 }
 
@@ -69,7 +70,7 @@ Task<Result<>> GridFs::set_size(Node& node, std::uint64_t size) {
   auto done = write_back_.truncate(inode, size, base_of(node));
   write_back_.let_go(inode);
   if (done && inode.writers == 0) write_back_.finish(inode);
-  node.shown.reset();
+  node.shown = false;
   co_return done;
 }
 
@@ -182,7 +183,7 @@ Task<Result<>> GridFs::write(HandleId handle, std::uint64_t offset, ByteView dat
   auto& inode = *node->inode;
   std::optional<cache::Cap> base;
   if (!inode.content) base = base_of(*node);
-  node->shown.reset();
+  node->shown = false;
   std::optional<std::uint64_t> at;
   if (!append) at = offset;
   co_return co_await write_back_.write(node->inode, at, data, std::move(base));
@@ -227,7 +228,6 @@ Task<> GridFs::release(HandleId handle) {
   if (inode.content || !inode.cap) write_back_.finish(inode);
   write_back_.let_go(inode);
   --node->opens;
-  // What was written through the kernel is what it may keep, once it is stored.
 }
 
 }  // namespace lafs::fs

@@ -102,6 +102,7 @@ void GridFs::adopt(Node& node, const cache::Child& child) {
   if (inode.cap && *inode.cap == child.cap) return;
   const bool changed = inode.cap.has_value();
   inode.cap = child.cap;
+  node.shown = false;
   inode.size = size_of(child.cap);
   if (inode.directory) node.directory = nullptr;
   if (changed && node.references > 0) observers_.node_changed(node.id, true);

@@ -48,7 +48,7 @@ Task<Result<>> GridFs::allocate(HandleId handle, std::uint64_t offset, std::uint
   auto node = nodes_.pin(*open->node);
   const auto end = offset + length;
   const auto size = node->inode->current_size();
-  node->shown.reset();
+  node->shown = false;
   if (mode == AllocateMode::grow || mode == AllocateMode::keep_size) {
     if (length > write_back_.room()) co_return fail(Errc::no_space, node->name);
   } else if (offset < size) {
@@ -78,7 +78,7 @@ Result<bool> GridFs::adopt_range(Node& source, std::uint64_t offset, Node& targe
     if (length < to.current_size() || (to.cap && to.cap->is_mutable())) return false;
     TRY_DO(write_back_.truncate(to, 0, base_of(target)));
   }
-  target.shown.reset();
+  target.shown = false;
   return write_back_.adopt(to, *from.cap, offset, offset + length, base_of(target));
 }
 

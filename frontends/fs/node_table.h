@@ -32,7 +32,7 @@ struct Node {
   // It lost its name, but whoever found it before may still open it: its content stays.
   bool holds_content = false;
 
-  std::optional<cache::Cap> shown;  // content at the last open: unchanged means kernel caches hold
+  bool shown = false;  // the content is still what the last open found: kernel caches hold
   std::shared_ptr<cache::CachedDirectory> directory;  // for directories on the grid, once used
   std::optional<timespec> directory_changed;          // newest change of its entries through us
 

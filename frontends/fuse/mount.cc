@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::string_view mount_type = "fuse.lafs";
 // Requests taken before other tasks of this thread have a turn.
-constexpr int batch = 32;
+constexpr unsigned batch = 32;
 
 std::vector<std::string> option_words(const MountOptions& options) {
   std::vector<std::string> words{"fsname=" + options.source, "subtype=lafs"};
@@ -79,16 +79,16 @@ struct Mount::State {
     if (entry && ::geteuid() == 0) set_read_ahead(*entry, options.read_ahead_kib);
   }
 
-  // Takes what is there, up to a batch. True when there was something.
-  bool take_requests() {
-    for (int i = 0; i < batch; ++i) {
+  // Takes what is there, up to a batch. How many there were.
+  unsigned take_requests() {
+    for (unsigned i = 0; i < batch; ++i) {
       const auto step = session->step();
       set_read_ahead_once();
       if (step == Session::Step::ended) ended = true;
-      if (step != Session::Step::request) return i > 0;
-      if (dispatch.full()) return true;
+      if (step != Session::Step::request) return i;
+      if (dispatch.full()) return i + 1;
     }
-    return true;
+    return batch;
   }
 
   Task<> give_up_later() {
@@ -139,8 +139,9 @@ Task<> Mount::serve() {
       co_await s.dispatch.wait_one();
       continue;
     }
-    const bool some = s.take_requests();
+    const auto some = s.take_requests();
     if (s.ended) break;
+    if (some && s.options.served) s.options.served(some);
     const auto now = Clock::now();
     if (some) last_request = now;
     if (some || (spins && now - last_request < s.options.spin)) {

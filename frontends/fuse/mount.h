@@ -13,6 +13,7 @@
 
 #include <unistd.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -36,6 +37,7 @@ struct MountOptions {
   unsigned read_ahead_kib = 1024;       // as root only; the kernel's own is 128
   bool sync_on_close = false;           // each close of a file that was written is an fsync
   Duration spin = std::chrono::microseconds(50);   // looks on after a request; not with one CPU
+  std::function<void(unsigned)> served = {};       // hears how many requests came
   Duration stop_grace = std::chrono::seconds(10);  // for files still open when stop() is called
 };
 
