@@ -56,6 +56,7 @@ constexpr std::array own_sections{
     Known{"ftpd",
           " accounts.file allow-plain anonymous certificate enabled external-address "
           "implicit-port key passive-ports port require-tls require-session-reuse "},
+    Known{"files", " durability "},
     Known{"introducer", " enabled location port "},
     Known{"metrics", " port "},
 };
