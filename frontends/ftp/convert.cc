@@ -59,8 +59,7 @@ Reply reply_to(const Error& error, bool making_a_name) {
   std::string text(describe(error.code));
   if (!text.empty() && text[0] >= 'a' && text[0] <= 'z')
     text[0] = static_cast<char>(text[0] - 'a' + 'A');
-  // Which limit it was: the client can do something about it.
-  if (error.code == Errc::too_large && !error.context.empty()) text += ": " + error.context;
+  if (error.code == Errc::too_large) text = "Exceeds the quota, or the largest size";
   return {reply_code(error.code, making_a_name), text + "."};
 }
 
