@@ -11,6 +11,7 @@
 #include "frontends/ftp_command.h"
 #include "frontends/mount_command.h"
 #include "frontends/run_command.h"
+#include "frontends/sftp_bench.h"
 #include "frontends/sftp_command.h"
 
 namespace lafs {
@@ -30,6 +31,7 @@ int run_app(int argc, char** argv) {
   add_ftp_command(commands);
   cli::add_daemon_commands(commands);
   add_ftp_bench(commands);
+  add_sftp_bench(commands);
   cli::add_storage_commands(commands);
   cli::add_storage_report_commands(commands);
   cli::add_config_commands(commands);

@@ -79,11 +79,21 @@ Task<Result<std::shared_ptr<fs::View>>> Drive::root(std::string place, RootOptio
     filesystems_[cap] = std::make_shared<fs::GridFs>(session_.cached(), *write_back_, *root.cap,
                                                      std::move(fs_options));
   }
+  if (options.quota) {
+    auto& usage = usages_[cap];
+    const fs::Usage::Options usual;
+    if (!usage)
+      usage = std::make_shared<fs::Usage>(session_.io().executor, filesystems_[cap], usual);
+    options.view.usage = usage;
+    options.view.quota = *options.quota;
+  }
   co_return std::make_shared<fs::View>(filesystems_[cap], options.view);
 }
 
 Task<Result<>> Drive::close() {
   Result<> worst;
+  for (auto& [cap, usage] : usages_) co_await usage->close();
+  usages_.clear();
   for (auto& [cap, files] : filesystems_) {
     auto closed = co_await files->close();
     if (!closed) worst = std::move(closed);

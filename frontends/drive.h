@@ -23,7 +23,8 @@
 namespace lafs {
 
 struct RootOptions {
-  fs::View::Options view;
+  fs::View::Options view;              // but for its `usage`
+  std::optional<std::uint64_t> quota;  // bytes of files below the root
   // Owner of what says nothing about its owner, for everybody who shares the root: the first one
   // who asks for a root decides. Nothing: whom this process runs as.
   std::optional<std::uint32_t> uid, gid;
@@ -80,6 +81,7 @@ class Drive {
   std::unique_ptr<cache::Disk> disk_;
   std::unique_ptr<cache::WriteBack> write_back_;                        // once there is a root
   std::map<std::string, std::shared_ptr<fs::Filesystem>> filesystems_;  // by the root's cap
+  std::map<std::string, std::shared_ptr<fs::Usage>> usages_;            // where there is a quota
 };
 
 }  // namespace lafs

@@ -7,6 +7,7 @@
 #include "frontends/cli/output.h"
 #include "frontends/files_daemon.h"
 #include "frontends/ftp_server.h"
+#include "frontends/served_root.h"
 #include "grid/base/log.h"
 
 namespace lafs {
@@ -86,6 +87,7 @@ void add_ftp_command(Commands& commands) {
                    "Let anybody read this alias:path or cap as user anonymous")
       ->type_name("PLACE");
   command->add_flag("-r,--read-only", settings->read_only, "Refuse every change");
+  add_durability_option(*command, settings->durability);
   command->add_option("--max-sessions", settings->sessions, "At a time")->capture_default_str();
   command->add_option("--max-per-address", settings->sessions_of_address, "Of one client address")
       ->capture_default_str();

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "frontends/ftp/service.h"
+#include "frontends/served_root.h"
 #include "grid/base/log.h"
 #include "grid/storage_node.h"
 
@@ -15,17 +16,18 @@ namespace {
 
 constexpr const char* default_address = "127.0.0.1:8021";
 
-// One view for all sessions that see the same directory.
+// One view for all sessions that see the same directory in the same way.
 class Roots {
  public:
-  Roots(Drive& drive, bool read_only) : drive_(drive), read_only_(read_only) {}
+  Roots(Drive& drive, bool read_only, fs::GridFs::Durability durability)
+      : drive_(drive), read_only_(read_only), durability_(durability) {}
 
   Task<Result<std::shared_ptr<fs::Filesystem>>> open(fs::Account account) {
-    const auto key = std::pair(account.root, read_only_ || account.read_only);
+    if (read_only_) account.read_only = true;
+    const auto key = std::tuple(account.root, account.read_only, account.quota);
     if (auto it = views_.find(key); it != views_.end()) co_return it->second;
-    RootOptions options;
-    options.view.read_only = key.second;
-    CO_TRY(view, co_await drive_.root(account.root, options));
+    auto options = served_root(account, durability_);
+    CO_TRY(view, co_await drive_.root(account.root, std::move(options)));
     views_[key] = view;
     co_return view;
   }
@@ -33,7 +35,9 @@ class Roots {
  private:
   Drive& drive_;
   bool read_only_;
-  std::map<std::pair<std::string, bool>, std::shared_ptr<fs::View>> views_;
+  fs::GridFs::Durability durability_;
+  std::map<std::tuple<std::string, bool, std::optional<std::uint64_t>>, std::shared_ptr<fs::View>>
+      views_;
 };
 
 Result<ftp::PortRange> parse_ports(const std::string& text) {
@@ -101,7 +105,8 @@ Task<Result<std::string>> listen_at(ftp::Service& service, std::string text, boo
 }  // namespace
 
 struct FtpServer::State {
-  State(Drive& drive, bool read_only) : roots(drive, read_only) {}
+  State(Drive& drive, bool read_only, fs::GridFs::Durability durability)
+      : roots(drive, read_only, durability) {}
 
   Roots roots;
   std::unique_ptr<ftp::Service> service;
@@ -194,7 +199,8 @@ Task<Result<std::unique_ptr<FtpServer>>> FtpServer::start(Drive& drive, FtpSetti
   if (settings.allow_plain)
     log::warning("ftp: passwords and files may cross the network in the clear");
   if (has_tls) log::info("ftp: certificate SHA-256 " + tls->fingerprint());
-  auto state = std::make_unique<State>(drive, settings.read_only);
+  CO_TRY(durability, served_durability(settings.durability, session.node()));
+  auto state = std::make_unique<State>(drive, settings.read_only, durability);
   const auto& io = session.io();
   auto open_root = [roots = &state->roots](fs::Account account) {
     return roots->open(std::move(account));

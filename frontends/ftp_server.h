@@ -21,6 +21,7 @@ struct FtpSettings {
   std::string passive_ports;                               // FIRST-LAST; empty: any
   std::string external_address;                            // IPv4
   std::string anonymous;                                   // alias:path or cap; empty: nobody
+  std::string durability;                                  // of served_durability()
   bool no_tls = false, allow_plain = false, no_active = false, read_only = false;
   bool require_resumed = false, require_close_notify = false;
   std::size_t sessions = 1000, sessions_of_address = 64;

@@ -8,6 +8,7 @@
 
 #include "frontends/cli/output.h"
 #include "frontends/files_daemon.h"
+#include "frontends/served_root.h"
 #include "frontends/sftp/fd_mover.h"
 #include "frontends/sftp/session.h"
 #include "frontends/sftp_service.h"
@@ -25,6 +26,8 @@ struct ServeOptions {
   std::vector<std::string> addresses;
   std::string accounts;
   std::string host_keys;
+  std::string durability;
+  std::size_t connections = 256, connections_of_address = 64;
   unsigned grace = 10;
 };
 
@@ -32,6 +35,7 @@ struct StdioOptions {
   bool stdio = false;
   std::string root;
   std::string home = "/";
+  std::string durability;
   bool read_only = false;
 };
 
@@ -41,7 +45,13 @@ Task<Result<>> serve_until_stopped(Drive& drive, FilesDaemon& files, ServeOption
   CO_TRY(settings, SftpSettings::read(session.node()));
   if (!options.addresses.empty()) settings.addresses = options.addresses;
   if (!options.accounts.empty()) settings.accounts = options.accounts;
-  if (!options.host_keys.empty()) settings.host_keys = options.host_keys;
+  if (!options.host_keys.empty()) {
+    settings.host_keys = options.host_keys;
+    settings.host_key.reset();
+  }
+  settings.durability = options.durability;
+  settings.connections = options.connections;
+  settings.connections_of_address = options.connections_of_address;
   const auto& io = session.io();
   const fs::Login::Options login_options;
   auto login = fs::Login::open(io.executor, io.pool, settings.accounts, login_options);
@@ -88,8 +98,10 @@ Task<Result<Exit>> serve_sftp(Session& session, ServeOptions options, std::strin
 }
 
 Task<Result<>> speak(Drive& drive, StdioOptions options) {
-  RootOptions root_options;
-  root_options.view.read_only = options.read_only;
+  CO_TRY(durability, served_durability(options.durability, drive.session().node()));
+  fs::Account account;
+  account.read_only = options.read_only;
+  auto root_options = served_root(account, durability);
   CO_TRY(view, co_await drive.root(options.root, std::move(root_options)));
   const auto& io = drive.session().io();
   sftp::SessionOptions session_options;
@@ -138,6 +150,13 @@ void add_sftp_commands(cli::Commands& commands) {
       ->add_option("--grace", serve_options->grace,
                    "How long clients at work may go on when the server is told to stop (10)")
       ->type_name("SECONDS");
+  serving->add_option("--max-sessions", serve_options->connections, "Connections at a time (256)")
+      ->type_name("N");
+  serving
+      ->add_option("--max-per-address", serve_options->connections_of_address,
+                   "Of one client address (64)")
+      ->type_name("N");
+  add_durability_option(*serving, serve_options->durability);
   commands.on_io(serving, [&commands, serve_options](cli::Io io) {
     return cli::with_session(io, commands.globals(), [&commands, serve_options](Session& session) {
       return serve_sftp(session, *serve_options, commands.globals().log_level);
@@ -153,6 +172,7 @@ void add_sftp_commands(cli::Commands& commands) {
   speaking->add_option("--home", stdio_options->home, "Where sessions begin, below ROOT")
       ->type_name("PATH");
   speaking->add_flag("-r,--read-only", stdio_options->read_only, "Refuse every change");
+  add_durability_option(*speaking, stdio_options->durability);
   commands.on_io(speaking, [&commands, stdio_options](cli::Io io) {
     return cli::with_session(io, commands.globals(), [stdio_options](Session& session) {
       return serve_stdio(session, *stdio_options);

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "frontends/served_root.h"
 #include "grid/storage_node.h"
 
 namespace lafs {
@@ -32,6 +33,12 @@ Result<SftpSettings> SftpSettings::read(const grid::NodeDir& node) {
   TRY(accounts, config.text("sftpd", "accounts.file"));
   out.accounts = accounts ? node.path() / *accounts : node.private_path("accounts");
   out.host_keys = node.private_path("");
+  TRY(private_key, config.text("sftpd", "host_privkey_file"));
+  TRY(public_key, config.text("sftpd", "host_pubkey_file"));
+  if (public_key && !private_key)
+    return fail(Errc::bad_config, config.where("sftpd", "host_pubkey_file") +
+                                      ": host_pubkey_file without host_privkey_file");
+  if (private_key) out.host_key = node.path() / *private_key;
   return out;
 }
 
@@ -39,12 +46,16 @@ Task<Result<std::unique_ptr<SftpService>>> SftpService::start(Drive& drive, fs::
                                                               SftpSettings settings) {
   std::unique_ptr<SftpService> out(new SftpService(drive));
   const auto& io = drive.session().io();
-  auto make_keys = [&] { return sftp::prepare_host_keys(settings.host_keys); };
+  CO_TRY(durability, served_durability(settings.durability, drive.session().node()));
+  out->durability_ = durability;
+  auto make_keys = [&] { return sftp::prepare_host_keys(settings.host_keys, settings.host_key); };
   CO_TRY(keys, co_await offload(io.pool, std::ref(make_keys)));
   out->keys_ = keys;
   sftp::ServerOptions options;
   options.addresses = std::move(settings.addresses);
   options.host_keys = std::move(keys);
+  options.connections = settings.connections;
+  options.connections_of_one_address = settings.connections_of_address;
   options.caller = {::getuid(), ::getgid()};
   auto* self = out.get();
   out->server_ = std::make_unique<sftp::Server>(
@@ -57,8 +68,7 @@ Task<Result<std::unique_ptr<SftpService>>> SftpService::start(Drive& drive, fs::
 SftpService::~SftpService() = default;
 
 Task<Result<std::shared_ptr<fs::Filesystem>>> SftpService::open_root(fs::Account account) {
-  RootOptions options;
-  options.view.read_only = account.read_only;
+  auto options = served_root(account, durability_);
   CO_TRY(view, co_await drive_.root(account.root, std::move(options)));
   co_return std::static_pointer_cast<fs::Filesystem>(view);
 }

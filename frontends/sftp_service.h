@@ -18,7 +18,10 @@ namespace lafs {
 struct SftpSettings {
   std::vector<std::string> addresses;
   std::filesystem::path accounts;
-  std::filesystem::path host_keys;  // a directory
+  std::filesystem::path host_keys;                // a directory
+  std::optional<std::filesystem::path> host_key;  // Tahoe's only one, beside those
+  std::string durability;                         // of served_durability(); empty: as configured
+  std::size_t connections = 256, connections_of_address = 64;
 
   // [sftpd] of tahoe.cfg, and our defaults where it says nothing: 127.0.0.1:8022, private/accounts,
   // private. bad_config with file and line.
@@ -43,6 +46,7 @@ class SftpService {
   Task<Result<std::shared_ptr<fs::Filesystem>>> open_root(fs::Account account);
 
   Drive& drive_;
+  fs::GridFs::Durability durability_ = fs::GridFs::Durability::journal;
   std::vector<sftp::HostKey> keys_;
   std::unique_ptr<sftp::Server> server_;
 };

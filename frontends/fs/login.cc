@@ -42,6 +42,7 @@ Login::Login(asio::any_io_executor executor, Pool& pool, std::filesystem::path f
     : pool_(pool),
       file_(std::move(file)),
       guesses_(options.guesses),
+      remember_(options.remember),
       checks_(std::move(executor), options.checks),
       most_waiting_(options.waiting_checks) {}
 
@@ -76,6 +77,7 @@ void Login::reload() {
     return;
   }
   accounts_ = std::make_shared<const Accounts>(std::move(*accounts));
+  recent_.clear();
 }
 
 Result<> Login::check_file() const {
@@ -142,10 +144,33 @@ bool Login::may_connect(std::string_view address) {
   return guesses_.may_try(address, "", Clock::now());
 }
 
+// The stored hash is part of it: a new password makes the old mark worthless.
+grid::Hash32 Login::mark_of(const Account& account, std::string_view password) const {
+  grid::Sha256 hash;
+  hash.update(mark_key_.view());
+  for (const std::string_view part :
+       {std::string_view(account.name), std::string_view(account.password), password}) {
+    std::uint8_t size[8];
+    put_be<std::uint64_t>(size, part.size());
+    hash.update(size);
+    hash.update(as_bytes(part));
+  }
+  return hash.finish();
+}
+
+bool Login::was_right(const Account& account, std::string_view password) const {
+  const auto it = recent_.find(account.name);
+  if (it == recent_.end() || it->second.until < Clock::now()) return false;
+  return grid::equal_secret(it->second.mark, mark_of(account, password));
+}
+
 Task<Result<Account>> Login::by_password(Attempt attempt, std::string password) {
   reload();
   if (!guesses_.may_try(attempt.address, attempt.account, Clock::now()))
     co_return refuse(attempt, "too many failed attempts");
+  if (const auto* known = accounts_->find(attempt.account);
+      known && !known->password.empty() && was_right(*known, password))
+    co_return welcome(attempt, *known, "password");
   if (waiting_ >= most_waiting_) co_return fail(Errc::busy, "too many logins at once");
   const auto accounts = accounts_;  // stays while we wait
   const auto* account = accounts->find(attempt.account);
@@ -167,6 +192,7 @@ Task<Result<Account>> Login::by_password(Attempt attempt, std::string password) 
   if (!account) co_return refuse(attempt, "no such account");
   if (account->password.empty()) co_return refuse(attempt, "the account has no password");
   if (!good) co_return refuse(attempt, "wrong password");
+  recent_[account->name] = {mark_of(*account, password), Clock::now() + remember_};
   co_return welcome(attempt, *account, "password");
 }
 

@@ -10,11 +10,14 @@
 //   sftp login refused: account "bob" from 192.0.2.7: wrong password
 
 #include <filesystem>
+#include <map>
 #include <memory>
 
 #include "frontends/fs/accounts.h"
 #include "frontends/fs/guess_limiter.h"
 #include "grid/base/offload.h"
+#include "grid/crypto/hash.h"
+#include "grid/crypto/random.h"
 
 namespace lafs::fs {
 
@@ -24,6 +27,9 @@ class Login {
     GuessLimiter::Options guesses = {};
     std::size_t checks = 2;           // password checks at a time: each takes 64 MiB and a core
     std::size_t waiting_checks = 64;  // more than these are refused as busy
+    // A password that was right is not put through argon2 again for so long: mirroring programs
+    // log in a dozen times at once. What is kept of it is a hash under a key of this process.
+    Duration remember = std::chrono::minutes(10);
   };
 
   struct Attempt {
@@ -60,6 +66,8 @@ class Login {
  private:
   Login(asio::any_io_executor executor, Pool& pool, std::filesystem::path file, Options options);
   void reload();
+  grid::Hash32 mark_of(const Account& account, std::string_view password) const;
+  bool was_right(const Account& account, std::string_view password) const;
   bool has_key(const Account& account, const PublicKey& key) const;
   Result<Account> welcome(const Attempt& attempt, const Account& account, std::string_view how);
   std::unexpected<Error> refuse(const Attempt& attempt, std::string_view why);
@@ -70,6 +78,13 @@ class Login {
   TimePoint looked_at_{};
   std::shared_ptr<const Accounts> accounts_;
   GuessLimiter guesses_;
+  struct Recent {
+    grid::Hash32 mark;
+    TimePoint until;
+  };
+  std::map<std::string, Recent, std::less<>> recent_;  // by account
+  grid::Secret32 mark_key_ = grid::random_secret<32>();
+  Duration remember_;
   Limiter checks_;
   std::size_t waiting_ = 0;
   std::size_t most_waiting_;

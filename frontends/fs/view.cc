@@ -2,7 +2,9 @@
 #include "frontends/fs/view.h"
 
 #include <algorithm>
+#include <ctime>
 
+#include "frontends/fs/unfinished.h"
 #include "grid/base/process_metrics.h"
 
 namespace lafs::fs {
@@ -21,6 +23,14 @@ void count() {
   static auto& counter = metrics::of_process().counter(
       "lafs_fs_operations_total", "What frontends asked of a filesystem.", {{"what", name.text}});
   counter.add();
+}
+
+constexpr std::size_t page = 1000;
+
+bool is_expired(const Attributes& attributes) {
+  constexpr auto seconds = std::chrono::seconds(unfinished_kept_for).count();
+  return attributes.kind == Kind::file &&
+         attributes.times.modified.tv_sec + seconds < std::time(nullptr);
 }
 
 }  // namespace
@@ -61,8 +71,8 @@ void View::node_changed(NodeId node, bool bytes) {
 
 void View::handle_changed(HandleId handle) {
   if (!others()) return;
-  const auto it = writing_.find(handle.value);
-  if (it != writing_.end()) node_changed(it->second, true);
+  const auto it = open_.find(handle.value);
+  if (it != open_.end()) node_changed(it->second.node, true);
 }
 
 Task<Result<Attributes>> View::lookup(NodeId parent, std::string name) {
@@ -80,8 +90,14 @@ Task<Result<Attributes>> View::change(NodeId node, Changes changes,
   count<"change">();
   CO_TRY_DO(may_change());
   const bool bytes = changes.size.has_value();
+  const bool counts = options_.usage && bytes;
+  if (counts) {
+    const auto size = co_await size_of(node);
+    CO_TRY_DO(options_.usage->resize(node, size, *changes.size, options_.quota));
+  }
   auto done = co_await files_->change(node, changes, handle);
   if (done) node_changed(node, bytes);
+  if (!done && counts) options_.usage->outdated();
   co_return shown(std::move(done));
 }
 
@@ -115,8 +131,11 @@ Task<Result<Attributes>> View::mknod(NodeId parent, std::string name, Kind kind,
 Task<Result<>> View::unlink(NodeId parent, std::string name) {
   count<"unlink">();
   CO_TRY_DO(may_change());
+  std::optional<Named> lost;
+  if (options_.usage) lost = co_await file_named(parent, name);
   auto done = co_await files_->unlink(parent, name);
   if (done) entry_changed(parent, name);
+  if (done && lost) options_.usage->removed(lost->node, lost->size);
   co_return done;
 }
 
@@ -124,6 +143,10 @@ Task<Result<>> View::rmdir(NodeId parent, std::string name) {
   count<"rmdir">();
   CO_TRY_DO(may_change());
   auto done = co_await files_->rmdir(parent, name);
+  if (!done && done.error().code == Errc::not_empty) {
+    const bool emptied = co_await remove_unfinished(parent, name);
+    if (emptied) done = co_await files_->rmdir(parent, name);
+  }
   if (done) entry_changed(parent, name);
   co_return done;
 }
@@ -132,7 +155,14 @@ Task<Result<>> View::rename(NodeId parent, std::string name, NodeId new_parent,
                             std::string new_name, RenameMode mode) {
   count<"rename">();
   CO_TRY_DO(may_change());
+  std::optional<Named> lost;
+  if (options_.usage && mode == RenameMode::replace) {
+    lost = co_await file_named(new_parent, new_name);
+    const auto moved = co_await file_named(parent, name);
+    if (lost && moved && lost->node == moved->node) lost.reset();
+  }
   auto done = co_await files_->rename(parent, name, new_parent, new_name, mode);
+  if (done && lost) options_.usage->removed(lost->node, lost->size);
   if (done) {
     entry_changed(parent, name);
     entry_changed(new_parent, new_name);
@@ -152,15 +182,21 @@ Task<Result<Attributes>> View::link(NodeId node, NodeId new_parent, std::string 
 }
 
 void View::note(const Result<Opened>& opened, OpenFlags flags) {
-  if (!opened || !flags.write) return;
-  writing_.emplace(opened->handle.value, opened->attributes.id);
-  if (flags.truncate) node_changed(opened->attributes.id, true);
+  if (!opened || (!flags.write && !options_.usage)) return;
+  const auto& attributes = opened->attributes;
+  open_.emplace(opened->handle.value, Open{attributes.id, flags});
+  if (flags.write && options_.usage) options_.usage->opened(attributes.id, attributes.size);
+  if (flags.truncate) node_changed(attributes.id, true);
 }
 
 Task<Result<Opened>> View::open(NodeId node, OpenFlags flags) {
   count<"open">();
   if (flags.write || flags.truncate) CO_TRY_DO(may_change());
+  const bool empties = options_.usage && flags.truncate;
+  std::uint64_t before = 0;
+  if (empties) before = co_await size_of(node);
   auto done = co_await files_->open(node, flags);
+  if (done && empties) (void)options_.usage->resize(node, before, 0, UINT64_MAX);
   note(done, flags);
   if (done) done->attributes = shown(done->attributes);
   co_return done;
@@ -170,7 +206,10 @@ Task<Result<Opened>> View::create(NodeId parent, std::string name, std::uint32_t
                                   OpenFlags flags, bool exclusive, Caller caller) {
   count<"create">();
   CO_TRY_DO(may_change());
+  std::optional<Named> emptied;
+  if (options_.usage && flags.truncate && !exclusive) emptied = co_await file_named(parent, name);
   auto done = co_await files_->create(parent, name, mode, flags, exclusive, caller);
+  if (done && emptied) (void)options_.usage->resize(emptied->node, emptied->size, 0, UINT64_MAX);
   note(done, flags);
   if (done) {
     entry_changed(parent, name);
@@ -186,46 +225,116 @@ Task<Result<Bytes>> View::read(HandleId handle, std::uint64_t offset, std::uint3
 
 Task<Result<>> View::write(HandleId handle, std::uint64_t offset, ByteView data) {
   count<"write">();
-  return others() ? write_and_tell(handle, offset, data) : files_->write(handle, offset, data);
+  return others() || options_.usage ? write_and_tell(handle, offset, data)
+                                    : files_->write(handle, offset, data);
 }
 
 Task<Result<>> View::write_and_tell(HandleId handle, std::uint64_t offset, ByteView data) {
-  count<"write_and_tell">();
+  CO_TRY_DO(co_await grow(handle, offset, data.size()));
   auto done = co_await files_->write(handle, offset, data);
   if (done) handle_changed(handle);
+  if (!done && options_.usage) options_.usage->outdated();
   co_return done;
 }
 
 Task<> View::release(HandleId handle) {
   count<"release">();
-  writing_.erase(handle.value);
+  const auto open = open_.extract(handle.value);
+  if (open && open.mapped().flags.write && options_.usage)
+    options_.usage->closed(open.mapped().node);
   return files_->release(handle);
 }
 
 Task<Result<>> View::allocate(HandleId handle, std::uint64_t offset, std::uint64_t length,
                               AllocateMode mode) {
   count<"allocate">();
+  const bool grows = mode == AllocateMode::grow || mode == AllocateMode::zero_range;
+  if (grows) CO_TRY_DO(co_await grow(handle, offset, length));
+  if (mode == AllocateMode::keep_size) CO_TRY_DO(co_await room_for(handle, offset, length));
   auto done = co_await files_->allocate(handle, offset, length, mode);
   if (done) handle_changed(handle);
+  if (!done && grows && options_.usage) options_.usage->outdated();
   co_return done;
 }
 
 Task<Result<std::uint64_t>> View::copy_range(HandleId from, std::uint64_t offset, HandleId to,
                                              std::uint64_t to_offset, std::uint64_t length) {
   count<"copy_range">();
+  if (options_.usage) {
+    const auto source = open_.find(from.value);
+    std::uint64_t size = 0;
+    if (source != open_.end()) size = co_await size_of(source->second.node);
+    const auto comes = std::min(length, size - std::min(size, offset));
+    CO_TRY_DO(co_await grow(to, to_offset, comes));
+  }
   auto done = co_await files_->copy_range(from, offset, to, to_offset, length);
   if (done) handle_changed(to);
+  if (!done && options_.usage) options_.usage->outdated();
   co_return done;
+}
+
+// To whoever looks through a view a directory with nothing but unfinished uploads is empty. True
+// when there was nothing else, and it has been removed.
+Task<bool> View::remove_unfinished(NodeId parent, std::string name) {
+  auto directory = co_await files_->lookup(parent, std::move(name));
+  if (!directory) co_return false;
+  std::vector<DirectoryEntry> entries;
+  if (auto handle = co_await files_->open_directory(directory->id)) {
+    auto read = co_await files_->read_directory(*handle, 0, page, false);
+    if (read && read->size() < page) entries = std::move(*read);
+    co_await files_->close_directory(*handle);
+  }
+  bool removed = !entries.empty();
+  for (const auto& entry : entries) removed = removed && is_unfinished_name(entry.name);
+  for (std::size_t i = 0; removed && i < entries.size(); ++i) {
+    auto done = co_await files_->unlink(directory->id, entries[i].name);
+    removed = done.has_value();
+  }
+  files_->forget(directory->id, 1);
+  co_return removed;
+}
+
+Task<Result<HandleId>> View::open_directory(NodeId node) {
+  auto handle = co_await files_->open_directory(node);
+  if (handle) listings_.emplace(handle->value, Listing{node, {}});
+  co_return handle;
 }
 
 Task<Result<std::vector<DirectoryEntry>>> View::read_directory(HandleId handle, std::uint64_t after,
                                                                std::size_t max, bool reference) {
   count<"read_directory">();
-  auto entries = co_await files_->read_directory(handle, after, max, reference);
-  if (entries && (options_.file_mask | options_.directory_mask) != 0) {
-    for (auto& entry : *entries) entry.attributes = shown(entry.attributes);
+  for (;;) {
+    auto entries = co_await files_->read_directory(handle, after, max, reference);
+    if (!entries || entries->empty()) co_return entries;
+    after = entries->back().cookie;
+    const auto listing = listings_.find(handle.value);
+    std::erase_if(*entries, [&](const DirectoryEntry& entry) {
+      if (!is_unfinished_name(entry.name)) return false;
+      if (reference) files_->forget(entry.attributes.id, 1);
+      if (listing != listings_.end() && is_expired(entry.attributes))
+        listing->second.expired.push_back(entry.name);
+      return true;
+    });
+    if (entries->empty()) continue;  // nothing to show of these: an empty answer would be the end
+    if ((options_.file_mask | options_.directory_mask) != 0) {
+      for (auto& entry : *entries) entry.attributes = shown(entry.attributes);
+    }
+    co_return entries;
   }
-  co_return entries;
+}
+
+Task<> View::close_directory(HandleId handle) {
+  auto listing = listings_.extract(handle.value);
+  co_await files_->close_directory(handle);
+  if (!listing || options_.read_only) co_return;
+  auto& [directory, expired] = listing.mapped();
+  for (const auto& name : expired) {
+    // Looked at again: somebody may have gone on with it while the directory was read.
+    auto now = co_await files_->lookup(directory, name);
+    if (!now) continue;
+    if (is_expired(*now)) (void)co_await files_->unlink(directory, name);
+    files_->forget(now->id, 1);
+  }
 }
 
 Task<Result<>> View::set_xattr(NodeId node, std::string name, Bytes value, XattrMode mode) {

@@ -2,8 +2,9 @@
 #pragma once
 
 // One frontend's view of a Filesystem that it shares with others: forwards everything, refuses
-// changes when it is read-only, takes bits away from the modes it shows, and tells the observers of
-// the other views what was changed through this one. Closing a view leaves the Filesystem open.
+// changes when it is read-only or the account's quota is used up, takes bits away from the modes it
+// shows, leaves unfinished uploads out of listings, and tells the observers of the other views what
+// was changed through this one. Closing a view leaves the Filesystem open.
 //
 // The observer that listens for this view's frontend is registered through observers() and is not
 // told of the view's own changes.
@@ -12,6 +13,7 @@
 #include <unordered_map>
 
 #include "frontends/fs/filesystem.h"
+#include "frontends/fs/usage.h"
 
 namespace lafs::fs {
 
@@ -20,10 +22,13 @@ class View final : public Filesystem {
   struct Options {
     bool read_only = false;
     std::uint32_t file_mask = 0, directory_mask = 0;  // bits that no mode shows
+    // Of files below the root, in bytes, when it is limited; too_large when it is used up.
+    std::shared_ptr<Usage> usage = nullptr;
+    std::uint64_t quota = UINT64_MAX;
   };
 
   View(std::shared_ptr<Filesystem> files, Options options)
-      : files_(std::move(files)), options_(options) {}
+      : files_(std::move(files)), options_(std::move(options)) {}
   ~View() override;
 
   bool read_only() const { return options_.read_only; }
@@ -66,16 +71,14 @@ class View final : public Filesystem {
   Task<Result<std::uint64_t>> copy_range(HandleId from, std::uint64_t offset, HandleId to,
                                          std::uint64_t to_offset, std::uint64_t length) override;
 
-  Task<Result<HandleId>> open_directory(NodeId node) override {
-    return files_->open_directory(node);
-  }
+  Task<Result<HandleId>> open_directory(NodeId node) override;
   Task<Result<std::vector<DirectoryEntry>>> read_directory(HandleId handle, std::uint64_t after,
                                                            std::size_t max,
                                                            bool reference) override;
-  Task<> close_directory(HandleId handle) override { return files_->close_directory(handle); }
+  Task<> close_directory(HandleId handle) override;
   Task<Result<>> sync_directory(NodeId node) override { return files_->sync_directory(node); }
 
-  Task<Result<SpaceInfo>> space() override { return files_->space(); }
+  Task<Result<SpaceInfo>> space() override;
 
   Task<Result<Bytes>> xattr(NodeId node, std::string name) override {
     return files_->xattr(node, std::move(name));
@@ -94,6 +97,17 @@ class View final : public Filesystem {
  private:
   Result<> may_change() const;
   Task<Result<>> write_and_tell(HandleId handle, std::uint64_t offset, ByteView data);
+  // view_quota.cc: what counts against the quota. The first two do nothing without one, the others
+  // are for views that have one.
+  Task<Result<>> grow(HandleId handle, std::uint64_t offset, std::uint64_t length);
+  Task<Result<>> room_for(HandleId handle, std::uint64_t offset, std::uint64_t length);
+  Task<std::uint64_t> size_of(NodeId node);
+  struct Named {
+    NodeId node;
+    std::uint64_t size = 0;
+  };
+  // The file that has this name and no other.
+  Task<std::optional<Named>> file_named(NodeId parent, std::string name);
   bool others() const { return files_->observers().any(own_); }
   Attributes shown(Attributes attributes) const;
   Result<Attributes> shown(Result<Attributes> attributes) const;
@@ -101,11 +115,21 @@ class View final : public Filesystem {
   void entry_changed(NodeId parent, const std::string& name);
   void node_changed(NodeId node, bool bytes);
   void handle_changed(HandleId handle);
+  Task<bool> remove_unfinished(NodeId parent, std::string name);
 
   std::shared_ptr<Filesystem> files_;
   Options options_;
   const Observer* own_ = nullptr;
-  std::unordered_map<std::uint64_t, NodeId> writing_;  // handles that can change their node
+  struct Open {
+    NodeId node;
+    OpenFlags flags;
+  };
+  std::unordered_map<std::uint64_t, Open> open_;  // handles that can change their node; or all
+  struct Listing {
+    NodeId directory;
+    std::vector<std::string> expired;  // uploads that nobody will go on with
+  };
+  std::unordered_map<std::uint64_t, Listing> listings_;
 };
 
 }  // namespace lafs::fs

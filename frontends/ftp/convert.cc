@@ -59,6 +59,7 @@ Reply reply_to(const Error& error, bool making_a_name) {
   std::string text(describe(error.code));
   if (!text.empty() && text[0] >= 'a' && text[0] <= 'z')
     text[0] = static_cast<char>(text[0] - 'a' + 'A');
+  if (error.code == Errc::too_large) text = "Exceeds the quota, or the largest size";
   return {reply_code(error.code, making_a_name), text + "."};
 }
 

@@ -4,19 +4,18 @@
 #include <cstdint>
 #include <cstdio>
 
+#include "frontends/fs/unfinished.h"
+
 namespace lafs::ftp {
 
 namespace {
-constexpr std::string_view prefix = ".lafs-part-";
 constexpr std::size_t name_max = 255;
 }  // namespace
-
-bool is_partial_name(std::string_view name) { return name.starts_with(prefix); }
 
 bool names_partial(std::string_view path) {
   while (!path.empty()) {
     const auto slash = path.find('/');
-    if (is_partial_name(path.substr(0, slash))) return true;
+    if (fs::is_unfinished_name(path.substr(0, slash))) return true;
     if (slash == path.npos) return false;
     path.remove_prefix(slash + 1);
   }
@@ -24,7 +23,7 @@ bool names_partial(std::string_view path) {
 }
 
 std::string partial_name(std::string_view name, unsigned n) {
-  auto out = std::string(prefix) + std::to_string(n) + "-";
+  auto out = std::string(fs::unfinished_prefix) + std::to_string(n) + "-";
   if (out.size() + name.size() <= name_max) return out += name;
   // FNV-1a: names that differ only behind the cut must not meet by chance; who makes two meet on
   // purpose harms their own uploads.

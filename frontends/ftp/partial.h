@@ -2,8 +2,8 @@
 #pragma once
 
 // Where an upload lives before it is whole: a file beside the one it will be, under a name that no
-// FTP command shows or takes, renamed at the end. What a cut connection leaves there is what REST
-// and APPE go on with. Plain.
+// FTP command takes and no View lists (frontends/fs/unfinished.h), renamed at the end. What a cut
+// connection leaves there is what REST and APPE go on with. Plain.
 
 #include <set>
 #include <string>
@@ -14,9 +14,7 @@
 
 namespace lafs::ftp {
 
-// Begins with ".lafs-part-".
-bool is_partial_name(std::string_view name);
-// Any part of the path.
+// Whether any part of the path is such a name.
 bool names_partial(std::string_view path);
 // The n-th place for uploads to `name`, at most 255 bytes long. Others than the first are for
 // uploads beside one that still runs.

@@ -12,7 +12,6 @@ namespace lafs::ftp {
 
 namespace {
 constexpr std::uint32_t directory_mode = 0755;
-constexpr std::size_t page = 1000;
 // Sizes in TYPE A are found by reading the file.
 constexpr std::uint64_t ascii_size_max = 256u << 20;
 constexpr std::uint32_t block = 1 << 20;
@@ -111,19 +110,6 @@ Task<Reply> Session::remove_directory(Step step) {
   if (!place->node) co_return Reply{550, "No such file or directory."};
   if (place->name.empty()) co_return Reply{550, "That directory cannot be removed."};
   auto done = co_await files().rmdir(place->directory.id(), place->name);
-  if (!done && done.error().code == Errc::not_empty) {
-    // To its user a directory with nothing but interrupted uploads is empty.
-    auto handle = co_await files().open_directory(place->node->id());
-    if (!handle) co_return failed(handle.error(), step.path);
-    auto entries = co_await files().read_directory(*handle, 0, page, false);
-    co_await files().close_directory(*handle);
-    bool only_parts = entries.has_value() && entries->size() < page;
-    for (std::size_t i = 0; only_parts && i < entries->size(); ++i)
-      only_parts = is_partial_name((*entries)[i].name);
-    for (std::size_t i = 0; only_parts && i < entries->size(); ++i)
-      (void)co_await files().unlink(place->node->id(), (*entries)[i].name);
-    if (only_parts) done = co_await files().rmdir(place->directory.id(), place->name);
-  }
   if (!done) co_return failed(done.error(), step.path);
   co_return Reply{250, "Remove directory operation successful."};
 }

@@ -69,7 +69,6 @@ Task<Result<>> Session::list_directory(Lister& lister, fs::NodeRef& directory) {
     more = !entries->empty();
     for (auto& entry : *entries) {
       after = entry.cookie;
-      if (is_partial_name(entry.name)) continue;
       const bool hidden = entry.name.starts_with('.') && !lister.all;
       if (lister.pattern.empty() ? hidden : !matches(entry.name, lister.pattern)) continue;
       std::string target;

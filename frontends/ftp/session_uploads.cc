@@ -249,6 +249,8 @@ Task<Reply> Session::finish_upload(std::optional<Reply> trouble) {
   // A cancelled move may have got no further than its beginning.
   if (aborted_ && !trouble) trouble = Reply{426, "Transfer aborted."};
   if (!trouble && !upload->part.is_open()) trouble = Reply{451, "Not stored."};
+  // What has no room would only be in the way of what has.
+  if (trouble && trouble->code == 552) upload->resumable = false;
   if (trouble)
     co_await leave(*upload);
   else

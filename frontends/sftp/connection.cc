@@ -41,7 +41,13 @@ Connection::Connection(asio::any_io_executor executor, Server& server, ssh_sessi
       thread_ended_(executor),
       running_(executor),
       watching_(executor),
-      ssh_(session, desk(), SshThread::Options()) {}
+      ssh_(session, desk(), ssh_options()) {}
+
+SshThread::Options Connection::ssh_options() const {
+  SshThread::Options out;
+  out.rekey_bytes = server_.options_.rekey_bytes;
+  return out;
+}
 
 Connection::~Connection() { ::close(socket_); }
 

@@ -35,6 +35,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
  private:
   SshThread::Desk desk();
+  SshThread::Options ssh_options() const;
   template <class T>
   T ask(std::function<Task<>(std::shared_ptr<std::promise<T>>)> question);
 

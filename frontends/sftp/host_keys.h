@@ -5,6 +5,7 @@
 // their owner can read, as OpenSSH writes them (ssh_host_ed25519_key ...). Made when missing.
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,9 @@ struct HostKey {
   std::string type;         // "ssh-ed25519"
 };
 
-// The directory must exist. Blocking: an RSA key takes a moment to make.
-Result<std::vector<HostKey>> prepare_host_keys(const std::filesystem::path& directory);
+// The directory must exist. `own`: a key that is somewhere else and takes the place of the one of
+// its type. Blocking: an RSA key takes a moment to make.
+Result<std::vector<HostKey>> prepare_host_keys(const std::filesystem::path& directory,
+                                               const std::optional<std::filesystem::path>& own);
 
 }  // namespace lafs::sftp

@@ -29,7 +29,8 @@ struct ServerOptions {
   std::size_t connections_of_one_address = 64;
   std::size_t strangers = 64;  // connections that have not logged in
   Duration login_limit = std::chrono::seconds(60);
-  std::string banner = "lafs";  // of the SSH greeting
+  std::uint64_t rekey_bytes = 1ull << 30;  // over one connection, then it gets new keys
+  std::string banner = "lafs";             // of the SSH greeting
   fs::Caller caller = {};
 };
 

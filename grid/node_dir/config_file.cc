@@ -57,7 +57,8 @@ constexpr std::array own_sections{
     Known{"ftpd",
           " accounts.file allow-plain anonymous certificate enabled external-address "
           "idle-limit implicit-port key max-sessions passive-ports port read-only "
-          "require-session-reuse "},
+          "require-session-reuse require-tls "},
+    Known{"files", " durability "},
     Known{"introducer", " enabled location port "},
     Known{"log", " file format level "},
     Known{"metrics", " port "},

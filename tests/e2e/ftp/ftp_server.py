@@ -54,7 +54,7 @@ class Line:
     """A control connection by hand."""
 
     def __init__(self, port, address="127.0.0.1"):
-        self.socket = socket.create_connection((address, port), timeout=20)
+        self.socket = socket.create_connection((address, port), timeout=20, source_address=(address, 0))
         self.file = self.socket.makefile("rb")
 
     def send(self, text):

@@ -100,7 +100,7 @@ def main():
         assert lafs(node, "get", "tahoe:d/g4", "-") == data["f4"]
         assert lafs(node, "get", "tahoe:d/copy", "-") == data["f5"]
         listed = lafs(node, "ls", "tahoe:d").decode().split()
-        assert "f5" in listed and "f4" not in listed, listed
+        assert "f5" in listed and "f4" not in listed and "f2" not in listed, listed
         print("ok")
         return 0
     finally:

@@ -11,6 +11,7 @@ import random
 import socket
 import ssl
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -306,6 +307,99 @@ def strangers_and_bounces():
 
 
 @test
+def ipv6():
+    with Server("--address", "::1") as server:
+        ftp = ftplib.FTP(timeout=20)
+        ftp.connect("::1", server.port)
+        ftp.login("alice", "secret")
+        assert ftp.af == socket.AF_INET6
+        data = content(100_000)
+        for passive in True, False:
+            ftp.set_pasv(passive)
+            ftp.storbinary("STOR six", io.BytesIO(data))
+            assert get(ftp, "six") == data
+            assert [name for name, _ in ftp.mlsd()].count("six") == 1
+        # The words that say IPv4 are refused with what RFC 2428 has for it.
+        refused(522, ftp.sendcmd, "EPRT |1|127.0.0.1|51201|")
+        refused(522, ftp.sendcmd, "EPSV 1")
+        assert ftp.sendcmd("EPSV ALL").startswith("200")
+        refused(501, ftp.sendcmd, "PORT 127,0,0,1,200,1")
+        ftp.quit()
+
+
+@test
+def passive_ports():
+    base = next(base for base in random.sample(range(20_000, 30_000), 100) if all(free(base + i) for i in range(3)))
+    with Server("--passive", f"{base}-{base + 2}") as server:
+        lines, ports = [], set()
+        for number in range(3):
+            lines.append(Line(server.port).login())
+            lines[-1].send("PASV" if number % 2 else "EPSV")
+            code, text = lines[-1].reply()
+            assert code in (227, 229), text
+            ports.add(int(text.split("|")[3]) if code == 229 else ftplib.parse227(text)[1])
+        assert ports == {base, base + 1, base + 2}, ports
+        last = Line(server.port).login()
+        assert last.ask("EPSV") == 421
+        # A port that is given back serves the next one.
+        lines.pop().close()
+        def served():
+            return last.ask("EPSV") == 229
+        eventually(served)
+        for line in [*lines, last]:
+            line.close()
+
+
+def free(port):
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+@test
+def external_address():
+    # In a network of its own, which has an address that is not private.
+    words = ["unshare", "-rn", sys.executable, os.path.abspath(__file__), ftp_server.PROGRAM, "--outside"]
+    try:
+        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+    except FileNotFoundError:
+        print("  skipped: no unshare")
+        return
+    if done.returncode == NO_NETWORK or "Operation not permitted" in done.stdout:
+        print("  skipped: no network of one's own can be made here")
+        return
+    assert done.returncode == 0, done.stdout
+
+
+NO_NETWORK = 77
+OUTSIDE = "192.88.99.1"  # nobody's any more (RFC 7526), and not private
+
+
+def outside():
+    """What external_address() runs: 227 says the external address to those outside, and only to them."""
+    for words in ["link", "set", "lo", "up"], ["addr", "add", OUTSIDE + "/32", "dev", "lo"]:
+        if subprocess.run(["ip", *words], stderr=subprocess.DEVNULL).returncode != 0:
+            return NO_NETWORK
+    with Server("--external", "192.88.99.7", "--plain", "--address", "0.0.0.0") as server:
+        for own, said in (OUTSIDE, "192.88.99.7"), ("127.0.0.1", "127.0.0.1"):
+            line = Line(server.port, own).login()
+            line.send("PASV")
+            code, text = line.reply()
+            assert code == 227 and ftplib.parse227(text)[0] == said, text
+            line.send("LIST")
+            with socket.create_connection((own, ftplib.parse227(text)[1]), timeout=20) as data:
+                assert line.reply()[0] == 150
+                while data.recv(4096):
+                    pass
+            assert line.reply()[0] == 226
+            line.close()
+    return 0
+
+
+@test
 def limits_of_connections():
     with Server("--per-address", "2") as server:
         lines = [Line(server.port), Line(server.port)]
@@ -520,6 +614,8 @@ def idle_sessions_are_cheap():
 def main():
     ftp_server.PROGRAM = sys.argv[1]
     wanted = sys.argv[2:]
+    if wanted == ["--outside"]:
+        return outside()
     failed = []
     for function in TESTS:
         if wanted and function.__name__ not in wanted:

@@ -36,6 +36,11 @@ TEST_CASE("only the right password of an account that has one lets in") {
     CHECK(good);
     auto wrong = co_await login.by_password(a, clear);
     CHECK(wrong.error().code == Errc::unauthorized);
+    // The right one is remembered, and only that.
+    good = co_await login.by_password(a, right);
+    CHECK(good);
+    wrong = co_await login.by_password(a, empty);
+    CHECK_FALSE(wrong);
     good = co_await login.by_password(old, clear);
     CHECK(good);
     wrong = co_await login.by_password(old, right);

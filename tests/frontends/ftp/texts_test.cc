@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 #include <set>
 
+#include "frontends/fs/unfinished.h"
 #include "frontends/ftp/ascii.h"
 #include "frontends/ftp/checksum.h"
 #include "frontends/ftp/command.h"
@@ -196,7 +197,7 @@ TEST_CASE("ASCII mode changes line ends, and gives back exactly what it was give
 }
 
 TEST_CASE("places of unfinished uploads are short enough, and nobody shares one") {
-  CHECK(is_partial_name(partial_name("x", 1)));
+  CHECK(fs::is_unfinished_name(partial_name("x", 1)));
   const std::string long_name(255, 'x');
   CHECK(partial_name(long_name, 1).size() <= 255);
   CHECK(partial_name(long_name, 1) != partial_name(long_name.substr(1), 1));

@@ -5,7 +5,7 @@
 //
 // --ssh DIR: serves SSH on a free port instead, until SIGTERM, with host keys and the file
 // "accounts" in DIR; prints "listening HOST:PORT". --grace SECONDS: for clients that are at work
-// then.
+// then. --sessions N: from one address, too. --rekey-bytes N.
 //
 // --slow: operations suspend for a random moment first, so that they overtake each other.
 #include <unistd.h>
@@ -48,16 +48,15 @@ Task<Result<std::shared_ptr<fs::Filesystem>>> same_for_all(std::shared_ptr<fs::F
 }
 
 Task<> serve_ssh(asio::any_io_executor executor, Pool& pool, std::shared_ptr<fs::MemFs> files,
-                 std::string directory, int grace, int& status) {
+                 std::string directory, sftp::ServerOptions options, int grace, int& status) {
   asio::signal_set signals(executor, SIGTERM, SIGINT);
   const std::filesystem::path place(directory);
   auto login = fs::Login::open(executor, pool, place / "accounts", {});
-  auto keys = sftp::prepare_host_keys(place);
+  auto keys = sftp::prepare_host_keys(place, std::nullopt);
   if (!login || !keys) {
     std::fprintf(stderr, "%s\n", (login ? keys.error() : login.error()).message().c_str());
     co_return;
   }
-  sftp::ServerOptions options;
   options.addresses = {"127.0.0.1:0"};
   options.host_keys = std::move(*keys);
   auto open_root = [&](const fs::Account&) { return same_for_all(files); };
@@ -80,6 +79,7 @@ int main(int argc, char** argv) {
   fs::MemFs::Options options;
   sftp::SessionOptions session_options{.account = "alice"};
   std::string ssh;
+  sftp::ServerOptions server_options;
   int grace = 5, status = 0;
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
@@ -95,6 +95,11 @@ int main(int argc, char** argv) {
       ssh = argv[++i];
     } else if (word == "--grace" && i + 1 < argc) {
       grace = std::atoi(argv[++i]);
+    } else if (word == "--sessions" && i + 1 < argc) {
+      server_options.connections = server_options.connections_of_one_address =
+          server_options.strangers = std::strtoul(argv[++i], nullptr, 10);
+    } else if (word == "--rekey-bytes" && i + 1 < argc) {
+      server_options.rekey_bytes = std::strtoull(argv[++i], nullptr, 10);
     } else {
       std::fprintf(stderr, "usage: see %s\n", __FILE__);
       return 2;
@@ -111,7 +116,8 @@ int main(int argc, char** argv) {
     group.spawn(serve(io.get_executor(), pool, files, session_options));
   } else {
     status = 2;
-    group.spawn(serve_ssh(io.get_executor(), pool, shared, ssh, grace, status));
+    group.spawn(
+        serve_ssh(io.get_executor(), pool, shared, ssh, std::move(server_options), grace, status));
   }
   io.run();
   if (status != 0) return status;
