@@ -3,8 +3,6 @@
 """Uploads, downloads, checks and repairs with real servers that go bad, behind TCP proxies.
 
 usage: tail_test.py LAFS TCP_PROXY
-
-With LAFS_LONG_TESTS set also what takes half a minute.
 """
 import glob
 import json
@@ -133,7 +131,6 @@ def damage_is_found_and_repaired(grid, cap, data):
 
 def main():
     lafs, program = map(os.path.abspath, sys.argv[1:])
-    slow = [(a_server_that_stalls_during_an_upload_is_replaced, ())]
     with tempfile.TemporaryDirectory(prefix="lafs-tail-") as work:
         with ProxiedGrid(lafs, program, work, servers=5, shares="3,3,5") as grid:
             data = os.urandom(4 * MB)
@@ -141,8 +138,8 @@ def main():
             for case, arguments in [(downloads_survive_bad_servers, (data, cap)),
                                     (a_stopped_upload_leaves_nothing, ()),
                                     (a_pipe_of_known_size_is_stored_while_it_comes, ()),
-                                    (damage_is_found_and_repaired, (cap, data)),
-                                    *(slow if os.environ.get("LAFS_LONG_TESTS") else [])]:
+                                    (a_server_that_stalls_during_an_upload_is_replaced, ()),
+                                    (damage_is_found_and_repaired, (cap, data))]:
                 _, took = timed(lambda: case(grid, *arguments))
                 print(f"ok {case.__name__} ({took:.1f} s)", flush=True)
 
