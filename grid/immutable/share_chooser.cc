@@ -77,8 +77,15 @@ void ShareChooser::answered(ShareId id, Duration took) {
   speed.average = speed.average == Duration{} ? took : (speed.average * 3 + took) / 4;
   const auto so_far = patience();
   speed.slow = took > so_far;
-  // A few servers that have become slow do not make us patient; all of them do, step by step.
-  const auto learnt = recent_.size() < 3 ? took : std::min(took, 2 * so_far);
+  // Servers that have become slow do not make us patient while others answer in time; when nobody
+  // does, patience grows step by step.
+  constexpr unsigned nobody = 3;
+  if (recent_.size() >= nobody && speed.slow) {
+    if (++late_ < nobody) return;
+  } else {
+    late_ = 0;
+  }
+  const auto learnt = recent_.size() < nobody ? took : std::min(took, 2 * so_far);
   constexpr std::size_t remembered = 64;
   if (recent_.size() < remembered) {
     recent_.push_back(learnt);

@@ -124,6 +124,7 @@ class ShareChooser {
   std::map<ServerNo, Speed> servers_;
   std::vector<Duration> recent_;  // the last answers' times, a ring
   std::size_t recent_at_ = 0;
+  unsigned late_ = 0;  // answers in a row that took longer than our patience
 };
 
 }  // namespace lafs::grid

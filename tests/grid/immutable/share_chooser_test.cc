@@ -185,6 +185,20 @@ TEST_CASE("patience follows the answers within bounds") {
   CHECK(chooser.patience() == 5s);
 }
 
+TEST_CASE("some servers that have become slow do not make us patient, all of them do") {
+  auto chooser = with_shares(3);
+  for (int i = 0; i < 64; ++i) chooser.answered(id(0, 0), 10ms);
+  for (int i = 0; i < 64; ++i) {
+    chooser.answered(id(1, 1), 1s);
+    chooser.answered(id(2, 2), 1s);
+    chooser.answered(id(0, 0), 10ms);
+  }
+  CHECK(chooser.patience() == 300ms);
+  for (int i = 0; i < 64; ++i)
+    chooser.answered(id(static_cast<ServerNo>(i % 3), static_cast<std::uint64_t>(i % 3)), 1s);
+  CHECK(chooser.patience() > 1s);
+}
+
 TEST_CASE("numbers that no share of the file has are ignored") {
   ShareChooser chooser(3);
   chooser.found(id(0, 3), 1ms);
