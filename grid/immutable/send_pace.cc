@@ -17,8 +17,7 @@ void SendWindow::acknowledged(const Ticket& ticket, std::uint64_t bytes, TimePoi
   rates_.push_back(static_cast<double>(delivered_ - ticket.delivered) /
                    std::chrono::duration<double>(took).count());
   if (rates_.size() > remembered_rates) rates_.pop_front();
-  const auto held =
-      *std::ranges::max_element(rates_) * std::chrono::duration<double>(shortest_).count();
+  const auto held = rate() * std::chrono::duration<double>(shortest_).count();
   bytes_ = std::clamp(static_cast<std::uint64_t>(2 * held), least_, most_);
 }
 

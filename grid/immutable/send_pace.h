@@ -26,6 +26,8 @@ class SendWindow {
   Ticket started(TimePoint now) const { return {now, delivered_}; }
   void acknowledged(const Ticket& ticket, std::uint64_t bytes, TimePoint now);
   std::uint64_t bytes() const { return bytes_; }
+  // Bytes a second that have come through lately; 0 while nothing is known.
+  double rate() const { return rates_.empty() ? 0 : *std::ranges::max_element(rates_); }
 
  private:
   std::uint64_t least_, most_, bytes_;
