@@ -26,6 +26,7 @@ struct Options {
   std::string bandwidth;
   unsigned stall = 0;
   unsigned slow = 0;
+  unsigned lie = 0;
   bool json = false;
 };
 
@@ -58,7 +59,7 @@ Task<Result<std::vector<Figure>>> measure(Io io, const LocalGrid& local, const O
     CO_TRY(pid, local.start(member));
     const auto& entry = member.announcement;
     members.push_back({entry.id, entry.nickname, entry.nurls.front(), entry.permutation_seed,
-                       entry.lease_seed, pid});
+                       entry.lease_seed, pid, member.node / "storage" / "shares"});
   }
   GridBenchOptions bench;
   bench.k = shares.needed;
@@ -69,6 +70,7 @@ Task<Result<std::vector<Figure>>> measure(Io io, const LocalGrid& local, const O
   bench.bandwidth = bandwidth;
   bench.stall = options.stall;
   bench.slow = options.slow;
+  bench.lie = options.lie;
   Progress progress("bench grid", !options.json);
   auto* bar = &progress;
   co_return co_await bench_grid(io.executor, std::move(members), bench,
@@ -83,7 +85,7 @@ Task<Result<Exit>> bench_grid_command(Io io, const Options& options) {
   if (options.servers == 0 || options.servers > 100) {
     co_return fail(Errc::bad_argument, "--servers of less than 1 or more than 100");
   }
-  if (options.stall + options.slow > options.servers) {
+  if (options.stall + options.slow + options.lie > options.servers) {
     co_return fail(Errc::bad_argument, "more bad servers than servers");
   }
   CO_TRY(temporary, Temporary::make());
@@ -119,6 +121,9 @@ void add_bench_grid_command(Commands& commands) {
   command->add_option("--stall", options->stall, "So many servers fall silent during a download")
       ->type_name("J");
   command->add_option("--slow", options->slow, "So many servers take a second longer from then on")
+      ->type_name("J");
+  command
+      ->add_option("--lie", options->lie, "The shares of so many servers are damaged from then on")
       ->type_name("J");
   command->add_flag("--json", options->json, "Print one JSON object");
   commands.on_io(command, [options](Io io) { return bench_grid_command(io, *options); });

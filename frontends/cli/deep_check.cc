@@ -7,19 +7,17 @@
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "frontends/cli/lister.h"
 #include "frontends/cli/output.h"
-#include "grid/node_dir/files.h"
 
 namespace lafs::cli {
 
 namespace {
 
 namespace json = boost::json;
-namespace stdfs = std::filesystem;
 
 constexpr std::size_t checks_at_once = 10;
 constexpr std::size_t verifies_at_once = 3;
-constexpr std::size_t largest_state = std::size_t{1} << 30;
 
 // Bytes of all shares; directories and mutable files count a little.
 std::uint64_t bytes_of_shares(const Cap& cap) {
@@ -46,70 +44,36 @@ Task<Result<grid::RepairReport>> check_place(Session& session, Cap cap, grid::Ch
 DeepCheck::DeepCheck(Session& session, Options options)
     : session_(session), options_(std::move(options)), names_(server_names(session.roster())) {}
 
-Result<> DeepCheck::open_state(const Cap& root) {
-  const auto index = root.storage_index();
-  const auto id =
-      fmt::format("{}{}{}", index ? index->text() : "literal",
-                  options_.check.verify ? "-verify" : "-check", options_.repair ? "-repair" : "");
-  const auto directory = session_.node().path() / "private" / "checks";
-  TRY_DO(grid::make_directory(directory, 0700));
-  const auto path = directory / id;
-  state_path_ = path.string();
-  if (options_.restart) {
-    std::error_code ignored;
-    stdfs::remove(path, ignored);
-  }
-  if (auto text = grid::read_small_file(path, largest_state)) {
-    std::size_t at = 0;
-    // A line without its end was being written when the run ended.
-    for (auto end = text->find('\n'); end != text->npos; end = text->find('\n', at)) {
-      healthy_.insert(text->substr(at, end - at));
-      at = end + 1;
-    }
-  }
-  state_.reset(std::fopen(state_path_.c_str(), "ae"));
-  if (!state_) return grid::system_error(errno, path, "write");
-  return {};
+Task<Result<>> DeepCheck::collect(const Place& root) {
+  grid::Visitor visitor = [&](const grid::Found& found) { return visit(found, root); };
+  co_return co_await grid::walk(lister(session_), *root.cap, std::move(visitor), {});
 }
 
-Task<Result<>> DeepCheck::walk(const Place& root) {
-  std::vector<std::pair<std::string, Cap>> directories;
-  const auto found = [&](std::string path, const Cap& cap) {
-    const auto index = cap.storage_index();
-    if (index && !seen_.insert(index->text()).second) return;
-    if (cap.is_directory() && !cap.is_verifier()) directories.emplace_back(path, cap);
-    if (cap.is_literal() || cap.is_unknown()) return;
-    const auto weight = options_.check.verify ? bytes_of_shares(cap) : 1;
-    items_.push_back({std::move(path), cap, weight});
-  };
-  found(root.text, *root.cap);
-  for (std::size_t i = 0; i < directories.size(); ++i) {
-    const bool stop = co_await stop_requested();
-    if (stop) co_return fail(Errc::cancelled, root.text);
-    const auto [path, cap] = directories[i];
-    auto directory = co_await session_.client().directory(cap);
-    Result<grid::Listing> listing;
-    if (directory) listing = co_await (*directory)->list();
-    if (!directory || !listing) {
-      const auto& error = directory ? listing.error() : directory.error();
-      if (i == 0) co_return annotate(Error(error), path);
-      say_error(path, error);
-      continue;
-    }
-    const auto slash = path.ends_with(':') || path.ends_with('/') ? "" : "/";
-    for (std::size_t c = 0; c < listing->size(); ++c) {
-      const auto child = listing->child(c);
-      found(path + slash + child.name, child.cap);
-    }
+Task<Result<>> DeepCheck::visit(const grid::Found& found, const Place& root) {
+  const auto& cap = found.cap;
+  const auto slash = root.text.ends_with(':') || root.text.ends_with('/') ? "" : "/";
+  auto path = found.path.empty() ? root.text : root.text + slash + found.path;
+  if (found.error) {
+    if (found.path.empty()) co_return annotate(Error(*found.error), path);
+    say_error(path, *found.error);
   }
+  if (cap.is_literal() || cap.is_unknown()) co_return Result<>{};
+  const auto weight = options_.check.verify ? bytes_of_shares(cap) : 1;
+  items_.push_back({std::move(path), cap, weight});
   co_return Result<>{};
 }
 
 Task<Result<Exit>> DeepCheck::run(std::string text) {
   CO_TRY(target, parse_grid_target(text));
   CO_TRY(place, co_await existing_place(session_, std::move(target)));
-  CO_TRY_DO(open_state(*place.cap));
-  CO_TRY_DO(co_await walk(place));
+  if (const auto root = place.cap->storage_index()) {
+    CO_TRY(secret, session_.node().lease_secret());
+    const std::string kind = std::string(options_.check.verify ? "verify" : "check") +
+                             (options_.repair ? "-repair" : "");
+    CO_TRY(state, CheckState::open(session_.node().path(), secret, *root, kind, options_.restart));
+    state_ = std::move(state);
+  }
+  CO_TRY_DO(co_await collect(place));
   Progress progress(place.text, !options_.quiet && !options_.json);
   if (!options_.check.verify) progress.unit("files");
   std::uint64_t total = 0;
@@ -122,7 +86,7 @@ Task<Result<Exit>> DeepCheck::run(std::string text) {
     stop = co_await stop_requested();
     if (stop) break;
     const auto index = item.cap.storage_index();
-    if (index && healthy_.contains(index->text())) {
+    if (index && state_ && state_->has(*index)) {
       ++summary_.skipped;
       progress.add(item.weight);
       continue;
@@ -136,9 +100,7 @@ Task<Result<Exit>> DeepCheck::run(std::string text) {
   co_await looking.join();
   stop = stop || co_await stop_requested();
   if (stop) co_return fail(Errc::cancelled, place.text + ", where the next run goes on");
-  state_.reset();
-  std::error_code ignored;
-  stdfs::remove(state_path_, ignored);
+  if (state_) state_->finish();
   print_summary();
   if (summary_.unrecoverable > 0) co_return Exit::grid;
   co_return summary_.unhealthy + summary_.failed > 0 ? Exit::failed : Exit::ok;
@@ -159,8 +121,7 @@ Task<> DeepCheck::look_at(Item item, Progress& progress) {
     ++summary_.healthy;
     if (report->attempted) ++summary_.repaired;
     const auto index = item.cap.storage_index();
-    if (index) std::fprintf(state_.get(), "%s\n", index->text().c_str());
-    std::fflush(state_.get());
+    if (index && state_) state_->add(*index);
   } else if (now.recoverable()) {
     ++summary_.unhealthy;
   } else {

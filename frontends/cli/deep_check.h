@@ -2,20 +2,14 @@
 #pragma once
 
 // Checks everything below a directory: first the tree is walked, then each thing in it is looked
-// at once, several side by side. What has been found healthy is written down, so that an
-// interrupted run goes on where it was:
-//
-//   NODE/private/checks/SI-check    or SI-verify, SI-check-repair, ...; SI of the directory
-//   SI                              a storage index for each healthy file, one a line
-//
-// The file goes away when the run has come to its end.
+// at once, several side by side. What has been found healthy is noted (CheckState), so that an
+// interrupted run goes on where it was.
 
-#include <cstdio>
-#include <set>
-
+#include "frontends/cli/check_state.h"
 #include "frontends/cli/health.h"
 #include "frontends/cli/places.h"
 #include "frontends/cli/progress.h"
+#include "grid/walk.h"
 
 namespace lafs::cli {
 
@@ -48,25 +42,19 @@ class DeepCheck {
     std::uint64_t checked = 0, healthy = 0, unhealthy = 0, unrecoverable = 0, repaired = 0,
                   failed = 0, skipped = 0;
   };
-  struct CloseFile {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
 
-  Task<Result<>> walk(const Place& root);
+  Task<Result<>> collect(const Place& root);
+  Task<Result<>> visit(const grid::Found& found, const Place& root);
   Task<> look_at(Item item, Progress& progress);
   void say(const Item& item, const grid::RepairReport& report);
   void say_error(const std::string& path, const Error& error);
-  Result<> open_state(const Cap& root);
   void print_summary() const;
 
   Session& session_;
   Options options_;
   ServerNames names_;
   std::vector<Item> items_;
-  std::set<std::string> seen_;     // storage indexes of this run
-  std::set<std::string> healthy_;  // of the run that was interrupted
-  std::string state_path_;
-  std::unique_ptr<std::FILE, CloseFile> state_;
+  std::optional<CheckState> state_;  // none: a literal's has no storage index
   Summary summary_;
 };
 

@@ -8,6 +8,7 @@
 #include <boost/json/serialize.hpp>
 
 #include "frontends/cli/link_commands.h"
+#include "frontends/cli/lister.h"
 #include "frontends/cli/output.h"
 #include "frontends/cli/places.h"
 #include "grid/tree_stats.h"
@@ -24,15 +25,6 @@ struct Options {
   bool recursive = false;
   bool json = false;
 };
-
-grid::Lister lister(Session& session) {
-  return [&session](Cap cap) -> Task<Result<grid::Listing>> {
-    return [](grid::Client& client, Cap what) -> Task<Result<grid::Listing>> {
-      CO_TRY(directory, co_await client.directory(std::move(what)));
-      co_return co_await directory->list();
-    }(session.client(), std::move(cap));
-  };
-}
 
 json::array path_array(std::string_view path) {
   json::array out;

@@ -19,7 +19,7 @@ ChkStream::ChkStream(asio::any_io_executor executor, std::shared_ptr<ImmutableFi
       at_(std::min(offset, file_->cap().size)),
       end_(at_ + std::min(length, file_->cap().size - at_)),
       window_(least_ahead, most_ahead),
-      landed_(executor),
+      changed_(executor),
       tasks_(executor) {}
 
 Task<> ChkStream::close() {
@@ -27,19 +27,44 @@ Task<> ChkStream::close() {
   co_await tasks_.join();
 }
 
-void ChkStream::fill(const Geometry& g) {
+bool ChkStream::room(const Geometry& g) const {
+  if (flights_.empty()) return true;
+  // What has landed waits for the reader, who may be slow.
+  return (under_way_ + 1) * g.segment_size <= window_.bytes() &&
+         (flights_.size() + 1) * g.segment_size <= std::min(2 * window_.bytes(), most_ahead);
+}
+
+Task<> ChkStream::keep_full(Geometry g) {
   const auto last = g.segment_at(end_ - 1).value;
-  ahead_ = std::max(ahead_, g.segment_at(at_).value);
-  while (ahead_ <= last &&
-         (flights_.empty() || (flights_.size() + 1) * g.segment_size <= window_.bytes())) {
-    flights_.push_back(std::make_shared<Flight>(SegmentNo{ahead_++}));
-    tasks_.spawn(fly(flights_.back(), g));
+  ahead_ = g.segment_at(at_).value;
+  TimePoint next_start{};
+  bool stop = false;
+  while (ahead_ <= last && !stop) {
+    const auto now = Clock::now();
+    if (!room(g)) {
+      co_await changed_.wait();
+    } else if (now < next_start) {
+      co_await changed_.wait(next_start);
+    } else {
+      flights_.push_back(std::make_shared<Flight>(SegmentNo{ahead_++}));
+      ++under_way_;
+      tasks_.spawn(fly(flights_.back(), g));
+      // Up to twice as fast as they have come so far.
+      if (window_.rate() > 0) {
+        const auto apart = static_cast<double>(g.segment_size) / (2 * window_.rate());
+        next_start = std::max(now - std::chrono::milliseconds(2), next_start) +
+                     std::chrono::duration_cast<Duration>(std::chrono::duration<double>(apart));
+      }
+      changed_.notify();
+    }
+    stop = co_await stop_requested();
   }
 }
 
 Task<> ChkStream::fly(std::shared_ptr<Flight> flight, Geometry g) {
   const auto ticket = window_.started(Clock::now());
   auto segment = co_await file_->segment(flight->number);
+  --under_way_;
   if (!segment) {
     flight->plaintext = std::unexpected(std::move(segment).error());
   } else {
@@ -55,25 +80,29 @@ Task<> ChkStream::fly(std::shared_ptr<Flight> flight, Geometry g) {
     });
     flight->plaintext = std::move(plaintext);
   }
-  landed_.notify();
+  changed_.notify();
 }
 
 Task<Result<Bytes>> ChkStream::next() {
   if (at_ >= end_) co_return Bytes();
   CO_TRY(g, co_await file_->geometry(at_));
-  fill(g);
-  const auto flight = flights_.front();
+  if (!std::exchange(started_, true)) tasks_.spawn(keep_full(g));
   bool stop = co_await stop_requested();
+  while (flights_.empty() && !stop) {
+    co_await changed_.wait();
+    stop = co_await stop_requested();
+  }
+  if (flights_.empty()) co_return fail(Errc::cancelled, "reading a file");
+  const auto flight = flights_.front();
   while (!flight->plaintext && !stop) {
-    co_await landed_.wait();
+    co_await changed_.wait();
     stop = co_await stop_requested();
   }
   if (!flight->plaintext) co_return fail(Errc::cancelled, "reading a file");
   flights_.pop_front();
   if (!*flight->plaintext) co_return std::unexpected(std::move(*flight->plaintext).error());
   at_ += (*flight->plaintext)->size();
-  // The next ones go on their way before the reader has done what it does with this one.
-  if (at_ < end_) fill(g);
+  changed_.notify();
   co_return std::move(**flight->plaintext);
 }
 

@@ -2,8 +2,9 @@
 #pragma once
 
 // A stretch of an immutable file's plaintext from its beginning to its end, with as many segments
-// on their way as fill the line: for whoever wants all of it once, in order. Owned by the reader;
-// close() before it goes away.
+// on their way as fill the line: for whoever wants all of it once, in order. They set out one after
+// the other: those that set out together share the line, arrive together, and leave it idle until
+// the next ones are there. Owned by the reader; close() before it goes away.
 
 #include <deque>
 
@@ -28,7 +29,8 @@ class ChkStream {
     std::optional<Result<Bytes>> plaintext;
   };
 
-  void fill(const Geometry& g);
+  Task<> keep_full(Geometry g);
+  bool room(const Geometry& g) const;
   Task<> fly(std::shared_ptr<Flight> flight, Geometry g);
 
   std::shared_ptr<ImmutableFile> file_;
@@ -38,8 +40,10 @@ class ChkStream {
   std::uint64_t end_;
   std::uint64_t ahead_ = 0;  // the first segment that is not under way
   SendWindow window_;
+  std::size_t under_way_ = 0;  // of flights_, those that have not landed
+  bool started_ = false;
   std::deque<std::shared_ptr<Flight>> flights_;
-  Signal landed_;
+  Signal changed_;  // a flight has landed, or was taken
   TaskGroup tasks_;
 };
 

@@ -19,17 +19,19 @@ constexpr std::size_t largest_batch = 16;
 class Pipeline {
  public:
   Pipeline(asio::any_io_executor executor, FileEncoder& encoder, const Source& source, Pool& pool,
-           const SegmentSink& sink)
+           const SegmentSink& sink, const SourceSum* expected)
       : encoder_(encoder),
         source_(source),
         pool_(pool),
         sink_(sink),
+        expected_(expected),
         changed_(executor),
         tasks_(executor) {
     const auto& g = encoder.geometry();
     work_ = std::max<std::uint64_t>(1, std::min(g.size, g.segment_size) / g.k * g.n);
-    // One batch for each thread, one that is read and one that is sent.
-    const std::uint64_t slots = pool.threads() + 2;
+    // One batch for each thread, one that is read and one that is sent; and where batches are small,
+    // one more for each thread, so that none waits while a batch waits for its turn in the flat hash.
+    const std::uint64_t slots = pool.threads() * (hash_lanes() > 1 ? 1 : 2) + 2;
     // In a small file every thread gets its part.
     const auto share = ceil_div(g.num_segments, std::uint64_t{2} * pool.threads());
     const auto most =
@@ -96,7 +98,19 @@ class Pipeline {
   }
 
   Task<> encode(Batch& b) {
-    co_await on_pool(pool_, work_ * b.segments.size(), [&] { encoder_.encode(b.segments); });
+    bool same = true;
+    co_await on_pool(pool_, work_ * b.segments.size(), [&] {
+      for (auto& s : b.segments) {
+        if (expected_)
+          same = same && expected_->matches(s.number, ByteView(s.data).first(s.length));
+      }
+      if (same) encoder_.encode(b.segments);
+    });
+    if (!same) {
+      error_ = source_changed().error();
+      changed_.notify();
+      co_return;
+    }
     b.flat = b.taken = false;
     b.state = State::encoded;
     changed_.notify();
@@ -143,6 +157,7 @@ class Pipeline {
   const Source& source_;
   Pool& pool_;
   const SegmentSink& sink_;
+  const SourceSum* expected_;  // null: whatever it holds is right
   Signal changed_;
   TaskGroup tasks_;
   std::uint64_t work_ = 1;  // bytes of a segment's n blocks
@@ -153,19 +168,29 @@ class Pipeline {
   bool stopped_ = false;
 };
 
-Task<> hash_chunk(Pool& pool, ConvergentKey& key, ByteView chunk) {
-  co_await on_pool(pool, chunk.size(), [&] { key.update(chunk); });
+Task<> hash_chunk(Pool& pool, ConvergentKey& key, SourceSum& sum, ByteView chunk) {
+  co_await on_pool(pool, chunk.size(), [&] {
+    key.update(chunk);
+    sum.add(chunk);
+  });
 }
 
 }  // namespace
 
+std::unexpected<Error> source_changed() {
+  return fail(
+      Errc::busy,
+      "the file was written to while it was uploaded, and nothing was stored; try again when "
+      "nobody writes to it");
+}
+
 Task<Result<EncodedFile>> encode_file(FileEncoder& encoder, const Source& source, Pool& pool,
-                                      const SegmentSink& sink) {
+                                      const SegmentSink& sink, const SourceSum* expected) {
   if (source.size != encoder.geometry().size) {
     co_return fail(Errc::bad_argument, "a source of another size than was announced");
   }
   auto executor = co_await asio::this_coro::executor;
-  auto pipeline = std::make_unique<Pipeline>(executor, encoder, source, pool, sink);
+  auto pipeline = std::make_unique<Pipeline>(executor, encoder, source, pool, sink, expected);
   CO_TRY_DO(co_await pipeline->run());
   pipeline.reset();
   // About a microsecond for each block hash.
@@ -175,10 +200,11 @@ Task<Result<EncodedFile>> encode_file(FileEncoder& encoder, const Source& source
   co_return std::move(*out);
 }
 
-Task<Result<Key16>> convergent_key(const Source& source, const Geometry& geometry,
-                                   Bytes convergence_secret, Pool& pool) {
+Task<Result<ContentKey>> convergent_key(const Source& source, const Geometry& geometry,
+                                        Bytes convergence_secret, Pool& pool) {
   CO_TRY(key,
          ConvergentKey::start(convergence_secret, geometry.k, geometry.n, geometry.segment_size));
+  SourceSum sum(geometry.segment_size);
   auto executor = co_await asio::this_coro::executor;
   constexpr std::uint64_t chunk_size = 1 << 20;
   // While one chunk is hashed, the next one is read.
@@ -191,7 +217,7 @@ Task<Result<Key16>> convergent_key(const Source& source, const Geometry& geometr
     const bool stop = co_await stop_requested();
     if (stop) co_return fail(Errc::cancelled, "hashing");
     TaskGroup hashing(executor);
-    hashing.spawn(hash_chunk(pool, key, buffers[full]));
+    hashing.spawn(hash_chunk(pool, key, sum, buffers[full]));
     at += buffers[full].size();
     Result<> read;
     auto& next = buffers[1 - full];
@@ -201,7 +227,7 @@ Task<Result<Key16>> convergent_key(const Source& source, const Geometry& geometr
     if (!read) co_return std::unexpected(std::move(read).error());
     full = 1 - full;
   }
-  co_return key.finish();
+  co_return ContentKey{key.finish(), std::move(sum)};
 }
 
 }  // namespace lafs::grid

@@ -10,6 +10,11 @@
 
 namespace lafs::grid {
 
+namespace {
+// On a line where much takes long, not all servers are asked all the time.
+constexpr auto between_rousals = std::chrono::seconds(2);
+}  // namespace
+
 ChkVerifyCap verifier_of(const ChkCap& cap) {
   return {storage_index_of(cap.key), cap.ueb_hash, cap.k, cap.n, cap.size};
 }
@@ -84,10 +89,29 @@ Figures& figures() {
 }  // namespace
 
 void ImmutableFile::check_overdue(SegmentFetch& fetch) {
-  for (auto id : fetch.check_overdue(Clock::now(), chooser_.patience())) {
+  const auto now = Clock::now();
+  const auto patience = chooser_.patience();
+  for (auto id : fetch.check_overdue(now, patience)) {
     chooser_.overdue(id.server);
     figures().overdue.add();
   }
+  if (!fetch.check_suspicious(now, patience) || now < rouse_again_ || closing_) return;
+  rouse_again_ = now + between_rousals;
+  for (auto id : chooser_.standby(fetch, now)) {
+    chooser_.roused(id.server);
+    tasks_.spawn(rouse(id));
+  }
+}
+
+Task<> ImmutableFile::rouse(ShareId id) {
+  const auto there = co_await reader(id).rouse();
+  if (there) {
+    chooser_.awake(id.server);
+  } else if (there.error().code != Errc::cancelled) {
+    chooser_.failed(id, there.error(), Clock::now());
+    if (there.error().code == Errc::corrupt) report(id, there.error());
+  }
+  news_.notify();
 }
 
 void ImmutableFile::learn(ShareId id, SegmentFetch& fetch, TimePoint begin,

@@ -50,8 +50,10 @@ class ImmutableFile {
   struct Flight;
 
   ShareReader& reader(ShareId id);
-  // Those that have waited for too long stop counting, and so do their servers.
+  // Those that have waited for too long stop counting, and so do their servers; before that, others
+  // are roused.
   void check_overdue(SegmentFetch& fetch);
+  Task<> rouse(ShareId id);
   void learn(ShareId id, SegmentFetch& fetch, TimePoint begin, const Result<>& outcome);
   void report(ShareId id, const Error& error);
   Task<> send_report(ShareId id, std::string reason);
@@ -75,6 +77,7 @@ class ImmutableFile {
   ShareFinder finder_;
   std::map<ShareId, std::unique_ptr<ShareReader>> readers_;
   std::set<ShareId> reported_;
+  TimePoint rouse_again_{};
   std::map<SegmentNo, std::shared_ptr<Flight>> flights_;
   bool looking_ = false;  // for the geometry
   std::uint64_t near_ = 0;

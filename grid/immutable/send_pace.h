@@ -26,6 +26,8 @@ class SendWindow {
   Ticket started(TimePoint now) const { return {now, delivered_}; }
   void acknowledged(const Ticket& ticket, std::uint64_t bytes, TimePoint now);
   std::uint64_t bytes() const { return bytes_; }
+  // Bytes a second that have come through lately; 0 while nothing is known.
+  double rate() const { return rates_.empty() ? 0 : *std::ranges::max_element(rates_); }
 
  private:
   std::uint64_t least_, most_, bytes_;
@@ -34,18 +36,35 @@ class SendWindow {
   std::deque<double> rates_;  // of the last pieces, bytes a second
 };
 
-// When a piece is overdue, seen from all servers of one upload: one that is silent while others go
-// on is given up much sooner than one that is as slow as all the others.
+// When a piece is overdue, seen from all servers of one upload: one that is silent while the others
+// go on is given up soon; when all of them are silent, it is our own line, and none is to blame.
 class SendPatience {
  public:
+  using Writer = std::size_t;
+
   SendPatience(Duration least, Duration most) : least_(least), most_(most) {}
 
-  void took(Duration d);
-  // Ten times what nearly all pieces took.
+  Writer join();
+  // A piece set out, and was acknowledged after `d` or failed.
+  void started(Writer writer) { ++writers_[writer].under_way; }
+  void took(Writer writer, Duration d, TimePoint now);
+  void failed(Writer writer) { --writers_[writer].under_way; }
+
+  // Five times what nearly all pieces took.
   Duration patience() const;
+  // A piece of `writer` that set out at `since`.
+  bool overdue(Writer writer, TimePoint since, TimePoint now) const;
+  // When to ask again.
+  TimePoint next_look(TimePoint since, TimePoint now) const;
 
  private:
+  struct State {
+    std::size_t under_way = 0;
+    TimePoint last{};  // acknowledged
+  };
+
   Duration least_, most_;
+  std::vector<State> writers_;
   std::vector<Duration> recent_;
   std::size_t at_ = 0;
 };

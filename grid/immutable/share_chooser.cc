@@ -29,10 +29,17 @@ std::vector<ShareId> SegmentFetch::check_overdue(TimePoint now, Duration patienc
   return out;
 }
 
+bool SegmentFetch::check_suspicious(TimePoint now, Duration patience) {
+  if (suspicious_) return false;
+  for (auto& [id, since] : active_) suspicious_ = suspicious_ || now - since >= patience / 2;
+  return suspicious_;
+}
+
 TimePoint SegmentFetch::next_check(Duration patience) const {
   auto first = TimePoint::max();
   for (auto& [id, since] : active_) {
-    if (!overdue_.contains(id)) first = std::min(first, since + patience);
+    if (overdue_.contains(id)) continue;
+    first = std::min(first, since + (suspicious_ ? patience : patience / 2));
   }
   return first;
 }
@@ -66,11 +73,19 @@ void ShareChooser::answered(ShareId id, Duration took) {
   auto& speed = servers_[id.server];
   speed.failures = 0;
   speed.retry_at = {};
+  speed.silent = false;
   speed.average = speed.average == Duration{} ? took : (speed.average * 3 + took) / 4;
   const auto so_far = patience();
   speed.slow = took > so_far;
-  // A few servers that have become slow do not make us patient; all of them do, step by step.
-  const auto learnt = recent_.size() < 3 ? took : std::min(took, 2 * so_far);
+  // Servers that have become slow do not make us patient while others answer in time; when nobody
+  // does, patience grows step by step.
+  constexpr unsigned nobody = 3;
+  if (recent_.size() >= nobody && speed.slow) {
+    if (++late_ < nobody) return;
+  } else {
+    late_ = 0;
+  }
+  const auto learnt = recent_.size() < nobody ? took : std::min(took, 2 * so_far);
   constexpr std::size_t remembered = 64;
   if (recent_.size() < remembered) {
     recent_.push_back(learnt);
@@ -112,8 +127,8 @@ std::optional<ShareId> ShareChooser::next(const SegmentFetch& fetch, TimePoint n
     const auto pace = std::bit_width(static_cast<std::uint64_t>(std::max<std::int64_t>(ms, 0)));
     // Half as quick is as good when its header and hashes are here or on their way.
     const auto bonus = share.begun && pace > 0 ? 1 : 0;
-    return std::tuple(share.health, speed.slow, fetch.active_on(id.server), pace - bonus,
-                      !share.begun, id.number, id.server);
+    return std::tuple(share.health, speed.slow, speed.silent, fetch.active_on(id.server),
+                      pace - bonus, !share.begun, id.number, id.server);
   };
   std::optional<decltype(key_of({}, {}))> best_key;
   for (auto& [id, share] : shares_) {
@@ -127,6 +142,19 @@ std::optional<ShareId> ShareChooser::next(const SegmentFetch& fetch, TimePoint n
     best = id;
   }
   return best;
+}
+
+std::vector<ShareId> ShareChooser::standby(const SegmentFetch& fetch, TimePoint now) const {
+  std::map<ServerNo, ShareId> out;
+  for (auto& [id, share] : shares_) {
+    const auto& speed = servers_.at(id.server);
+    if (share.health != Health::good || speed.slow || speed.silent || now < speed.retry_at)
+      continue;
+    if (fetch.active_on(id.server) == 0) out.emplace(id.server, id);
+  }
+  std::vector<ShareId> shares;
+  for (auto& [server, id] : out) shares.push_back(id);
+  return shares;
 }
 
 Duration ShareChooser::patience() const {

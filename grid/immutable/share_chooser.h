@@ -6,11 +6,12 @@
 //
 // Healthy shares are used first: those of servers with the fewest requests for this segment, then
 // of the quickest servers, those we have begun with before others that are hardly quicker. Servers
-// that were slow come after all others. A server that fails is put behind a circuit breaker: none
-// of its shares is asked for until a while has passed, which doubles with every failure, unless the
-// file cannot be read without them. A share that lied has lost our trust: it is used only when the
-// file cannot be read without it (each block is proven all the same), and never for a segment it
-// has failed at.
+// that were slow come after all others. As soon as a request takes long, all servers that could
+// step in are asked for a few bytes, so that a hedge goes to one that is known to be there. A
+// server that fails is put behind a circuit breaker: none of its shares is asked for until a while
+// has passed, which doubles with every failure, unless the file cannot be read without them. A
+// share that lied has lost our trust: it is used only when the file cannot be read without it (each
+// block is proven all the same), and never for a segment it has failed at.
 
 #include <map>
 #include <set>
@@ -39,7 +40,9 @@ class SegmentFetch {
   // Requests that have waited longer than `patience` stop counting, so that others are started in
   // their place; their answers are still welcome. Returns those that became overdue by this call.
   std::vector<ShareId> check_overdue(TimePoint now, Duration patience);
-  // When check_overdue has something to do next.
+  // Once, when a request has waited for half of that: time to see who else is there.
+  bool check_suspicious(TimePoint now, Duration patience);
+  // When one of the two has something to do next.
   TimePoint next_check(Duration patience) const;
 
   bool enough() const { return have_.size() >= k_; }
@@ -58,6 +61,7 @@ class SegmentFetch {
   std::map<ShareId, TimePoint> active_;  // overdue ones included
   std::set<ShareId> overdue_;            // a subset of active_
   std::set<ShareId> failed_;
+  bool suspicious_ = false;
 };
 
 struct ChooserLimits {
@@ -81,6 +85,9 @@ class ShareChooser {
   void begun(ShareId id) { shares_[id].begun = true; }
   void answered(ShareId id, Duration took);
   void overdue(ServerNo server);
+  // Asked whether it is there, and was.
+  void roused(ServerNo server) { servers_[server].silent = true; }
+  void awake(ServerNo server) { servers_[server].silent = false; }
   void failed(ShareId id, const Error& error, TimePoint now);
 
   // --- decides
@@ -88,6 +95,8 @@ class ShareChooser {
   // nothing more will be found, so those that failed may try again.
   std::optional<ShareId> next(const SegmentFetch& fetch, TimePoint now, bool last_resort) const;
   Duration patience() const;
+  // One share of each server that could take over from those that `fetch` has asked.
+  std::vector<ShareId> standby(const SegmentFetch& fetch, TimePoint now) const;
 
   std::size_t distinct_numbers() const;
   // For messages: every share found, and what was wrong with it (empty: nothing).
@@ -104,6 +113,7 @@ class ShareChooser {
   struct Speed {
     Duration average{};
     bool slow = false;
+    bool silent = false;    // has not answered since it was roused
     unsigned failures = 0;  // since the last answer
     TimePoint retry_at{};   // the breaker is open until then
   };
@@ -114,6 +124,7 @@ class ShareChooser {
   std::map<ServerNo, Speed> servers_;
   std::vector<Duration> recent_;  // the last answers' times, a ring
   std::size_t recent_at_ = 0;
+  unsigned late_ = 0;  // answers in a row that took longer than our patience
 };
 
 }  // namespace lafs::grid

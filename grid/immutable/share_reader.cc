@@ -134,6 +134,14 @@ Task<Result<>> ShareReader::prepare(std::uint64_t near) {
   co_return Result<>{};
 }
 
+Task<Result<>> ShareReader::rouse() {
+  if (!block_tree_) co_return co_await prepare(UINT64_MAX);
+  CO_TRY_DO(co_await within(
+      limits_.deadline, "asking for a share",
+      server_->read(storage::ShareKind::immutable, hashes_.cap().storage_index, number_, 0, 4)));
+  co_return Result<>{};
+}
+
 Task<Result<>> ShareReader::prepare_alone(std::uint64_t near) {
   CO_TRY_DO(co_await fetch(first_guess(near)));
   CO_TRY_DO(take_header());

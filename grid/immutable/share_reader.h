@@ -31,6 +31,8 @@ class ShareReader {
   // Makes sure of the share's layout, the UEB, and the root of this share's block tree. `near`: a
   // byte of the file that is wanted next; the block with it comes along.
   Task<Result<>> prepare(std::uint64_t near);
+  // Something small, to see whether the server is there: what will be wanted of the share first.
+  Task<Result<>> rouse();
   // One block, checked. The segment exists.
   Task<Result<Bytes>> block(SegmentNo segment);
 

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grid/immutable/share_writer.h"
 
+#include <boost/asio/this_coro.hpp>
+
 namespace lafs::grid {
 
 ShareWriter::ShareWriter(asio::any_io_executor executor, Target target, SendPatience& patience,
                          SendLimits limits, std::uint64_t window)
     : target_(std::move(target)),
       patience_(patience),
+      self_(patience.join()),
       limits_(limits),
       window_(std::min(2 * limits.piece, window), window),
       sending_(std::move(executor)) {}
@@ -24,22 +27,43 @@ void ShareWriter::start_sending() {
 
 Task<> ShareWriter::send(std::uint64_t offset, Bytes data) {
   const auto ticket = window_.started(Clock::now());
-  // A slow line has its time; a line that is quick for others does not need it.
-  const auto limit = std::min<Duration>(patience_.patience(),
-                                        limits_.deadline + std::chrono::seconds(data.size() >> 14));
-  const auto what = "writing share " + std::to_string(target_.number.value);
-  auto reply = co_await within(
-      limit, what, target_.server->write(target_.si, target_.number, target_.secret, offset, data));
+  patience_.started(self_);
+  auto reply = co_await write_patiently(offset, data);
   under_way_ -= data.size();
   if (!reply) {
+    patience_.failed(self_);
     if (!error_) co_await look_whether_complete(std::move(reply).error());
     co_return;
   }
   const auto now = Clock::now();
   window_.acknowledged(ticket, data.size(), now);
-  patience_.took(now - ticket.at);
+  patience_.took(self_, now - ticket.at, now);
   sent_ += data.size();
   complete_ = complete_ || reply->complete;
+}
+
+// A slow line has its time; a line that is quick for others does not need it. What others do is
+// looked at again and again: when this piece set out, perhaps nothing was known of them.
+Task<Result<storage::WriteProgress>> ShareWriter::write_patiently(std::uint64_t offset,
+                                                                  ByteView data) {
+  const auto begin = Clock::now();
+  const auto last = begin + limits_.deadline + std::chrono::seconds(data.size() >> 14);
+  std::optional<Result<storage::WriteProgress>> reply;
+  TaskGroup writing(co_await asio::this_coro::executor);
+  writing.spawn(lafs::detail::store(
+      target_.server->write(target_.si, target_.number, target_.secret, offset, data), reply));
+  bool late = false;
+  while (writing.running() > 0 && !late) {
+    co_await writing.wait_one(std::min(last, patience_.next_look(begin, Clock::now())));
+    const auto now = Clock::now();
+    late = now >= last || patience_.overdue(self_, begin, now);
+  }
+  late = late && writing.running() > 0;
+  if (late) writing.cancel();
+  co_await writing.join();
+  if (reply && (*reply || !late)) co_return std::move(*reply);
+  co_return fail(late ? Errc::timed_out : Errc::cancelled,
+                 "writing share " + std::to_string(target_.number.value));
 }
 
 // A share that another upload of the same file has finished meanwhile refuses to be written to.

@@ -17,7 +17,7 @@ struct SendLimits {
   std::uint64_t piece = 1'000'000;                    // bytes queued before they are sent
   std::uint64_t memory = std::uint64_t{64} << 20;     // of all shares of one upload, under way
   Duration deadline = std::chrono::seconds(60);       // for one piece, besides a second per 16 KiB
-  Duration least_deadline = std::chrono::seconds(8);  // when other servers are quick
+  Duration least_deadline = std::chrono::seconds(3);  // when other servers are quick
 };
 
 class ShareWriter {
@@ -53,10 +53,12 @@ class ShareWriter {
  private:
   void start_sending();
   Task<> send(std::uint64_t offset, Bytes data);
+  Task<Result<storage::WriteProgress>> write_patiently(std::uint64_t offset, ByteView data);
   Task<> look_whether_complete(Error error);
 
   Target target_;
   SendPatience& patience_;
+  SendPatience::Writer self_;
   SendLimits limits_;
   SendWindow window_;
   TaskGroup sending_;

@@ -35,6 +35,7 @@ struct Job {
   std::optional<Key16> key;  // none: the source gives ciphertext
   Bytes ueb;                 // of a file that is there already; else empty
   DistrustedShares distrusted;
+  std::optional<SourceSum> contents = std::nullopt;  // that the key was made from
 };
 
 class Upload {
@@ -119,7 +120,8 @@ class Upload {
     CO_TRY(encoder, FileEncoder::make(job_.geometry, source.key));
     const SegmentSink sink = [this](const EncodedSegment& segment) { return take(segment); };
     first_pass_ = !before;
-    auto file = co_await encode_file(*encoder, source.source, context_.pool, sink);
+    const auto* expected = job_.contents ? &*job_.contents : nullptr;
+    auto file = co_await encode_file(*encoder, source.source, context_.pool, sink, expected);
     if (source.file) co_await shielded(source.file->close());
     if (!file && nobody_left_) {
       co_await settle();
@@ -128,7 +130,7 @@ class Upload {
     if (!file) co_return std::unexpected(std::move(file).error());
     CO_TRY_DO(keep_ueb(*file));
     if (before && before->ueb_hash != file->ueb_hash) {
-      co_return fail(Errc::io, "the source changed while it was read");
+      co_return source_changed();
     }
     TaskGroup finishing(executor_);
     for (auto& sending : sending_) finishing.spawn(finish_share(sending, *file));
@@ -311,11 +313,13 @@ Task<Result<UploadResult>> upload(UploadContext context, const Source& source,
   }
   CO_TRY(geometry, Geometry::for_upload(source.size, context.encoding));
   CO_TRY(layout, ShareLayout::make(geometry));
+  std::optional<SourceSum> contents;
   if (!key) {
     if (source.once) co_return fail(Errc::bad_argument, "a pipe that is to be read twice");
-    CO_TRY(from_contents,
+    CO_TRY(made,
            co_await convergent_key(source, geometry, context.convergence_secret, context.pool));
-    key = from_contents;
+    key = made.key;
+    contents = std::move(made.contents);
   }
   auto executor = co_await asio::this_coro::executor;
   // Two writers of the same content meet at the same storage index: one sends, the other waits and
@@ -326,7 +330,8 @@ Task<Result<UploadResult>> upload(UploadContext context, const Source& source,
             .si = storage_index_of(*key),
             .key = *key,
             .ueb = {},
-            .distrusted = {}};
+            .distrusted = {},
+            .contents = contents};
     auto attempt = std::make_unique<Upload>(executor, context, source, std::move(job), layout);
     auto file = co_await attempt->run();
     if (file) {

@@ -22,8 +22,8 @@ struct UploadResult {
 
 // `source` and what `context` refers to outlive the task. With `key` the file is encrypted under
 // that key (random-key mode, or a key from elsewhere), and a source that can be read only once is
-// enough; without, the key comes from the contents. Errc::unhappy and Errc::no_servers say which
-// servers were the trouble.
+// enough; without, the key comes from the contents, and Errc::busy says that these were changed
+// meanwhile. Errc::unhappy and Errc::no_servers say which servers were the trouble.
 Task<Result<UploadResult>> upload(UploadContext context, const Source& source,
                                   std::optional<Key16> key = std::nullopt);
 

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "frontends/cli/bench/bench_decode.h"
 #include "frontends/cli/bench/bench_encode.h"
 #include "frontends/cli/bench/measure.h"
 #include "grid/crypto/aes_ctr.h"
@@ -98,9 +99,11 @@ Result<std::vector<Figure>> bench_cpu(unsigned k, unsigned n, Budget budget) {
   std::vector<Figure> out;
   const double sha256 = sha256_rate(budget);
   out.push_back({"SHA-256, one stream", sha256, "MB/s"});
-  out.push_back({"AES-128-CTR", aes_ctr_rate(budget), "MB/s"});
+  const double aes = aes_ctr_rate(budget);
+  out.push_back({"AES-128-CTR", aes, "MB/s"});
   TRY(encoding, bench_encode(k, n, sha256, budget));
-  for (auto figures : {bench_erasure(*codec, budget), encoding, bench_rsa(budget)})
+  TRY(decoding, bench_decode(k, n, sha256, aes, budget));
+  for (auto figures : {bench_erasure(*codec, budget), encoding, decoding, bench_rsa(budget)})
     out.insert(out.end(), figures.begin(), figures.end());
   return out;
 }

@@ -12,7 +12,8 @@
 namespace lafs::cli {
 namespace {
 
-constexpr std::size_t kFile = std::size_t{32} << 20;
+// So many segments that the beginning and the end, where threads wait, do not count.
+constexpr std::size_t kFile = std::size_t{96} << 20;
 
 Task<Result<>> drop(const grid::EncodedSegment&) { co_return Result<>{}; }
 

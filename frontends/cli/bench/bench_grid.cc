@@ -77,6 +77,21 @@ grid::Source endless_source(std::uint64_t size) {
   return source;
 }
 
+// Every block that lies wholly beyond `from` of every share in `folder`.
+void damage(const std::filesystem::path& folder, std::uint64_t from) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+    const auto size = entry.file_size(ignored);
+    for (auto at = from; at + (64 << 10) < size; at += 64 << 10) {
+      file.seekg(static_cast<std::streamoff>(at));
+      const auto byte = file.get();
+      file.seekp(static_cast<std::streamoff>(at));
+      file.put(static_cast<char>(byte ^ 1));
+    }
+  }
+}
+
 struct Cost {
   double wall = 0, client = 0, servers = 0;  // seconds
 };
@@ -163,7 +178,7 @@ class GridBench {
     add_costs("download", down, 1e3 / (sha / 2));
     figures_.push_back({"download, peak memory of the client", peak_memory(), "MB"});
 
-    const auto bad = options_.stall + options_.slow;
+    const auto bad = options_.bad();
     if (bad > 0) {
       say_("download with bad servers");
       begin = start();
@@ -253,6 +268,22 @@ class GridBench {
     co_return Result<>{};
   }
 
+  void spoil_servers(const grid::ChkCap& cap) {
+    for (unsigned i = 0; i < options_.bad(); ++i) {
+      auto weather = usual_weather();
+      if (i < options_.stall) {
+        weather.stalled = true;
+        proxies_[i]->set(weather);
+      } else if (i < options_.stall + options_.slow) {
+        weather.round_trip += std::chrono::seconds(1);
+        proxies_[i]->set(weather);
+      } else {
+        const auto si = grid::storage_index_of(cap.key).text();
+        damage(members_[i].shares / si.substr(0, 2) / si, cap.size / cap.k / 4);
+      }
+    }
+  }
+
   Task<Result<>> read(grid::ChkCap cap, bool go_bad) {
     auto file =
         std::make_shared<grid::ImmutableFile>(executor_, roster_, pool_, grid::verifier_of(cap));
@@ -272,15 +303,7 @@ class GridBench {
       got += data->size();
       if (!go_bad || bad || got < cap.size / 4) continue;
       bad = true;
-      for (unsigned i = 0; i < options_.stall + options_.slow && i < proxies_.size(); ++i) {
-        auto weather = usual_weather();
-        if (i < options_.stall) {
-          weather.stalled = true;
-        } else {
-          weather.round_trip += std::chrono::seconds(1);
-        }
-        proxies_[i]->set(weather);
-      }
+      spoil_servers(cap);
     }
     co_await stream->close();
     co_await file->close();

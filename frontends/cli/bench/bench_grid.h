@@ -6,6 +6,8 @@
 
 #include <sys/types.h>
 
+#include <filesystem>
+
 #include "frontends/cli/bench/figures.h"
 #include "grid/base/task.h"
 #include "grid/caps/keys.h"
@@ -20,6 +22,7 @@ struct BenchMember {
   Bytes permutation_seed;
   grid::LeaseSeed lease_seed{};
   pid_t pid = 0;
+  std::filesystem::path shares;  // its folder of them
 };
 
 struct GridBenchOptions {
@@ -29,6 +32,9 @@ struct GridBenchOptions {
   std::uint64_t bandwidth = 0;  // of each server's line, bytes a second; 0: no limit
   unsigned stall = 0;           // servers that fall silent at a quarter of a download
   unsigned slow = 0;            // servers that take a second longer from then on
+  unsigned lie = 0;             // servers whose shares are damaged from then on
+
+  unsigned bad() const { return stall + slow + lie; }
 
   bool through_proxy() const { return round_trip > Duration{} || bandwidth || stall || slow; }
 };

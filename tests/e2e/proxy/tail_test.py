@@ -3,8 +3,6 @@
 """Uploads, downloads, checks and repairs with real servers that go bad, behind TCP proxies.
 
 usage: tail_test.py LAFS TCP_PROXY
-
-With LAFS_LONG_TESTS set also what takes half a minute.
 """
 import glob
 import json
@@ -131,9 +129,51 @@ def damage_is_found_and_repaired(grid, cap, data):
     check(grid.run("cat", cap, text=False) == data, "other bytes were read")
 
 
+def a_deep_check_goes_on_where_it_was(grid):
+    """Interrupted in the middle; the next run takes what was healthy for granted, once."""
+    tree = os.path.join(grid.work, "tree")
+    os.makedirs(os.path.join(tree, "below"))
+    for i in range(40):
+        with open(os.path.join(tree, "below" if i % 2 else "", f"file{i}"), "wb") as f:
+            f.write(os.urandom(100_000))
+    # A first directory under an alias of its own, and a way back up: a tree with a cycle.
+    grid.run("create-alias", "deep")
+    grid.run("cp", "-r", tree, "deep:")
+    grid.run("ln", "deep:tree", "deep:tree/below/up")
+    words = ["check", "-r", "--verify", "deep:tree"]
+    checking = subprocess.Popen([grid.lafs, *words, "--limit-rate", "300kB"], env=grid.env,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    checks = os.path.join(grid.node, "private", "checks", "*")
+
+    def noted():
+        return [line for name in glob.glob(checks) for line in open(name).readlines()[1:]]
+
+    deadline = time.monotonic() + 60
+    while len(noted()) < 3:
+        check(checking.poll() is None, "the check ended before it could be stopped")
+        check(time.monotonic() < deadline, "nothing was noted")
+        time.sleep(0.02)
+    checking.send_signal(signal.SIGINT)
+    checking.communicate(timeout=60)
+    check(checking.returncode == 130, f"check: exit {checking.returncode}")
+    known = len(noted())
+    indexes = [json.loads(line)["storage-index"]
+               for line in grid.run("manifest", "--json", "deep:tree").splitlines()[:-1]]
+    check(not set(indexes) & {line.strip() for line in noted()}, "storage indexes can be read")
+
+    def summary(*more):
+        return json.loads(grid.run(*words, "--json", *more).splitlines()[-1])["summary"]
+
+    second = summary()
+    check(second["healthy_before"] == known, f"{known} noted, {second}")
+    check(second["checked"] == 42 - known, f"two directories and 40 files, {second}")
+    check(not glob.glob(checks), "the state of a run that has ended is there")
+    again = summary()
+    check(again["healthy_before"] == 0 and again["healthy"] == 42, f"{again}")
+
+
 def main():
     lafs, program = map(os.path.abspath, sys.argv[1:])
-    slow = [(a_server_that_stalls_during_an_upload_is_replaced, ())]
     with tempfile.TemporaryDirectory(prefix="lafs-tail-") as work:
         with ProxiedGrid(lafs, program, work, servers=5, shares="3,3,5") as grid:
             data = os.urandom(4 * MB)
@@ -141,8 +181,9 @@ def main():
             for case, arguments in [(downloads_survive_bad_servers, (data, cap)),
                                     (a_stopped_upload_leaves_nothing, ()),
                                     (a_pipe_of_known_size_is_stored_while_it_comes, ()),
-                                    (damage_is_found_and_repaired, (cap, data)),
-                                    *(slow if os.environ.get("LAFS_LONG_TESTS") else [])]:
+                                    (a_server_that_stalls_during_an_upload_is_replaced, ()),
+                                    (a_deep_check_goes_on_where_it_was, ()),
+                                    (damage_is_found_and_repaired, (cap, data))]:
                 _, took = timed(lambda: case(grid, *arguments))
                 print(f"ok {case.__name__} ({took:.1f} s)", flush=True)
 

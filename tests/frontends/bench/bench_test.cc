@@ -58,7 +58,7 @@ TEST_CASE("the CPU benchmark measures everything it names, once") {
     CHECK_FALSE(figure.unit.empty());
     CHECK(names.insert(figure.name).second);
   }
-  CHECK(names.size() == 10);
+  CHECK(names.size() == 12);
   CHECK(bench_cpu(0, 5, 1ms).error().code == Errc::bad_argument);
   CHECK(bench_cpu(3, 257, 1ms).error().code == Errc::bad_argument);
 }

@@ -140,7 +140,7 @@ TEST_CASE("shares of either layout are read") {
 TEST_CASE("a small file takes one question to each server and one read of each of k shares") {
   FakeGrid grid;
   const auto made = put(grid, pattern(5000), {});
-  CHECK(get(grid, made.cap) == pattern(5000));
+  CHECK(get(grid, made.cap, 0, 5000, {}) == pattern(5000));
   CHECK(grid.calls(Verb::list) == 10);
   CHECK(grid.calls(Verb::read) == 3);
 }
@@ -149,10 +149,11 @@ TEST_CASE("a segment of a large file takes two reads of each share, the next one
   FakeGrid grid({.servers = 3});
   const auto data = pattern(6'000'000);
   const auto made = put(grid, data, {.k = 3, .happy = 1, .n = 3, .max_segment_size = 1 << 20});
-  CHECK(get(grid, made.cap, 3'000'000, 1000) == to_bytes(ByteView(data).subspan(3'000'000, 1000)));
+  CHECK(get(grid, made.cap, 3'000'000, 1000, {}) ==
+        to_bytes(ByteView(data).subspan(3'000'000, 1000)));
   CHECK(grid.calls(Verb::read) == 9);  // header, block, and all hashes
   grid.reset_counters();
-  CHECK(get(grid, made.cap) == data);
+  CHECK(get(grid, made.cap, 0, data.size(), {}) == data);
   CHECK(grid.calls(Verb::read) <= 3 * (2 + 5));
 }
 
@@ -328,6 +329,63 @@ TEST_CASE("servers that never answer do not hold a download up") {
     limits.finder.deadline = 1h;
     CHECK(get(grid, made.cap, 0, ~std::uint64_t{0}, limits) == data);
     CHECK(Clock::now() - begin < 5s);
+  }
+}
+
+namespace {
+// The file read in order, with servers that go bad once its beginning is there.
+Task<Result<>> read_through(FakeGrid& grid, const Put& made, std::function<void()> spoil) {
+  auto executor = co_await asio::this_coro::executor;
+  auto limits = quick();
+  limits.read.deadline = 1h;
+  limits.finder.deadline = 1h;
+  auto file = std::make_shared<ImmutableFile>(executor, grid.roster(), pool(),
+                                              verifier_of(made.cap), limits);
+  ChkReader reader(file, the_key, pool());
+  Bytes got;
+  Result<> outcome;
+  while (got.size() < made.cap.size && outcome) {
+    auto data = co_await reader.read(got.size(), 800'000);  // four segments at once
+    if (data) {
+      append(got, *data);
+    } else {
+      outcome = std::unexpected(std::move(data).error());
+    }
+    if (spoil) std::exchange(spoil, nullptr)();
+  }
+  co_await file->close();
+  if (outcome && got != pattern(made.cap.size)) outcome = fail(Errc::internal, "other bytes");
+  co_return outcome;
+}
+}  // namespace
+
+TEST_CASE("with n-k servers gone bad on the way hardly anything is asked of them") {
+  constexpr Encoding large{.k = 3, .happy = 1, .n = 10, .max_segment_size = 200'000};
+  const auto data = pattern(20'000'000);
+  const auto made = encode(data, large);
+  for (const auto* how : {"silent", "slow", "lying"}) {
+    FakeGrid grid;
+    for (std::uint64_t i = 0; i < 10; ++i) grid.server(i).put_share(made.si, {i}, made.shares[i]);
+    const auto spoil = [&] {
+      grid.reset_counters();
+      for (std::size_t s = 0; s < 7; ++s) {
+        auto& server = grid.server(s);
+        if (how == std::string_view("silent")) server.faults.stalled = true;
+        if (how == std::string_view("slow")) server.faults.delay = 2s;
+        if (how != std::string_view("lying")) continue;
+        for (std::uint64_t at = 500; at < made.shares[s].size(); at += 60'000) {
+          server.flip_bit(made.si, {s}, at);
+        }
+      }
+    };
+    INFO(how);
+    CHECK(run(read_through(grid, made, spoil)));
+    // What was on its way, and one attempt more; not every block of every segment.
+    for (std::size_t s = 0; s < 7; ++s) {
+      INFO(s << ": " << grid.server(s).calls(Verb::read));
+      CHECK(grid.server(s).calls(Verb::read) < 20);
+    }
+    for (std::size_t s = 7; s < 10; ++s) CHECK(grid.server(s).calls(Verb::read) > 80);
   }
 }
 

@@ -79,6 +79,10 @@ TEST_CASE("a request that waits too long is replaced, and its answer is still ta
   auto chooser = with_shares(4);
   SegmentFetch fetch(3);
   const auto first = start_all(chooser, fetch, start);
+  CHECK(fetch.next_check(1s) == start + 500ms);
+  CHECK_FALSE(fetch.check_suspicious(start + 499ms, 1s));
+  CHECK(fetch.check_suspicious(start + 500ms, 1s));
+  CHECK_FALSE(fetch.check_suspicious(start + 600ms, 1s));  // once
   CHECK(fetch.next_check(1s) == start + 1s);
   CHECK(fetch.check_overdue(start + 999ms, 1s).empty());
   fetch.succeeded(first[1]);
@@ -89,6 +93,24 @@ TEST_CASE("a request that waits too long is replaced, and its answer is still ta
   CHECK(start_all(chooser, fetch, start + 1s) == std::vector{id(3, 3)});
   fetch.succeeded(first[0]);
   CHECK(fetch.enough());
+}
+
+TEST_CASE("a hedge goes to a server that has answered since it was roused") {
+  auto chooser = with_shares(7);
+  SegmentFetch fetch(3);
+  const auto first = start_all(chooser, fetch, start);
+  chooser.failed(id(6, 6), {Errc::unreachable, ""}, start);
+  chooser.overdue(5);
+  CHECK(chooser.standby(fetch, start + 500ms) == std::vector{id(3, 3), id(4, 4)});
+  chooser.roused(3);
+  chooser.roused(4);
+  CHECK(chooser.standby(fetch, start + 500ms).empty());  // they have been asked
+  chooser.awake(4);
+  CHECK(chooser.standby(fetch, start + 500ms) == std::vector{id(4, 4)});
+  fetch.check_overdue(start + 1s, 1s);
+  for (auto one : first) chooser.overdue(one.server);
+  // The one that is there, then the one that may be, then the slow ones.
+  CHECK(start_all(chooser, fetch, start + 1s) == std::vector{id(4, 4), id(3, 3), id(5, 5)});
 }
 
 TEST_CASE("a server that was slow is asked last, until it has been quick again") {
@@ -161,6 +183,20 @@ TEST_CASE("patience follows the answers within bounds") {
   CHECK(chooser.patience() == 1600ms);
   for (int i = 0; i < 64; ++i) chooser.answered(id(0, 0), 1h);
   CHECK(chooser.patience() == 5s);
+}
+
+TEST_CASE("some servers that have become slow do not make us patient, all of them do") {
+  auto chooser = with_shares(3);
+  for (int i = 0; i < 64; ++i) chooser.answered(id(0, 0), 10ms);
+  for (int i = 0; i < 64; ++i) {
+    chooser.answered(id(1, 1), 1s);
+    chooser.answered(id(2, 2), 1s);
+    chooser.answered(id(0, 0), 10ms);
+  }
+  CHECK(chooser.patience() == 300ms);
+  for (int i = 0; i < 64; ++i)
+    chooser.answered(id(static_cast<ServerNo>(i % 3), static_cast<std::uint64_t>(i % 3)), 1s);
+  CHECK(chooser.patience() > 1s);
 }
 
 TEST_CASE("numbers that no share of the file has are ignored") {

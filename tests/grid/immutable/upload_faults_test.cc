@@ -3,6 +3,7 @@
 
 #include "encode_helper.h"
 #include "grid/caps/keys.h"
+#include "grid/immutable/source_sum.h"
 #include "grid/immutable/uploader.h"
 #include "tests/fake/fake_grid.h"
 
@@ -114,6 +115,28 @@ TEST_CASE("a server that falls silent while it is written to is replaced as well
   check_shares(grid, data, small_segments);
 }
 
+TEST_CASE("a silent server is replaced soon because others go on, long before any deadline") {
+  const auto data = pattern(50'000);
+  // Silent from its first piece on, and from one of the last.
+  for (bool early : {true, false}) {
+    FakeGrid grid({.servers = 11});
+    auto& victim = grid.permuted(storage_index_of(the_key), 0);
+    victim.faults.only = {Verb::write, Verb::abort};
+    auto c = context(grid);
+    c.limits.send.deadline = 1h;
+    victim.faults.stalled = early;
+    if (!early) {
+      c.progress = [&](std::uint64_t done, std::uint64_t total) {
+        if (done > total / 2) victim.faults.stalled = true;
+      };
+    }
+    auto done = put(c, memory_source(data));
+    REQUIRE(done.has_value());
+    CHECK(done->report.shares_replaced == 1);
+    check_shares(grid, data, small_segments);
+  }
+}
+
 TEST_CASE("with spare servers an upload survives the death of any of them at any step") {
   const auto data = pattern(6000);
   for (auto happy : {10u, 7u}) {
@@ -153,6 +176,58 @@ TEST_CASE("a pipe without a key is refused, for it would have to be read twice")
   auto done = put(context(grid), pipe_source(pattern(1000)), std::nullopt);
   REQUIRE_FALSE(done.has_value());
   CHECK(done.error().code == Errc::bad_argument);
+}
+
+namespace {
+// Another byte at `at` once all of it has been read.
+struct Changing {
+  Bytes data;
+  std::uint64_t at, read = 0;
+};
+Task<Result<>> read_changing(std::shared_ptr<Changing> file, std::uint64_t offset,
+                             MutableBytes out) {
+  if (file->read == file->data.size()) file->data[file->at] ^= 1;
+  file->read += out.size();
+  std::copy_n(file->data.begin() + static_cast<std::ptrdiff_t>(offset), out.size(), out.begin());
+  co_return Result<>{};
+}
+}  // namespace
+
+TEST_CASE("a file that is written to while it is uploaded is not stored as a mixture") {
+  const auto data = pattern(12'345);
+  for (std::uint64_t at : {0, 999, 1001, 1002, 5000, 12'344}) {
+    FakeGrid grid({.servers = 10});
+    auto file = std::make_shared<Changing>(Changing{data, at});
+    Source source{.size = data.size(), .read = [file](std::uint64_t offset, MutableBytes out) {
+                    return read_changing(file, offset, out);
+                  }};
+    auto done = put(context(grid), source, std::nullopt);
+    INFO("byte " << at);
+    REQUIRE_FALSE(done.has_value());
+    CHECK(done.error().code == Errc::busy);
+    CHECK(done.error().context.find("written to while it was uploaded") != std::string::npos);
+    CHECK(grid.unfinished_uploads() == 0);
+    for (std::size_t s = 0; s < grid.size(); ++s) CHECK(grid.server(s).storage_indexes().empty());
+    // What it is now can be stored.
+    CHECK(put(context(grid), source, std::nullopt).has_value());
+  }
+}
+
+TEST_CASE("a sum of a source does not depend on the pieces it was read in") {
+  const auto data = pattern(1000);
+  for (std::size_t piece : {1, 7, 100, 300, 1000}) {
+    SourceSum sum(300);
+    for (std::size_t at = 0; at < data.size(); at += piece) {
+      sum.add(ByteView(data).subspan(at, std::min(piece, data.size() - at)));
+    }
+    for (std::uint64_t s = 0; s < 4; ++s) {
+      const auto part = ByteView(data).subspan(s * 300, s < 3 ? 300 : 100);
+      CHECK(sum.matches({s}, part));
+      CHECK_FALSE(sum.matches({(s + 1) % 4}, part));
+      CHECK_FALSE(sum.matches({s}, part.first(part.size() - 1)));
+    }
+    CHECK_FALSE(sum.matches({4}, {}));
+  }
 }
 
 TEST_CASE("what an interrupted upload has left on servers is gone on with") {
@@ -221,14 +296,50 @@ TEST_CASE("the window of a server follows what its line holds") {
 }
 
 TEST_CASE("patience with a piece follows what nearly all pieces take") {
-  SendPatience patience(8s, 240s);
+  const TimePoint now{};
+  SendPatience patience(3s, 240s);
+  const auto one = patience.join();
+  const auto took = [&](Duration d, int times) {
+    for (int i = 0; i < times; ++i) {
+      patience.started(one);
+      patience.took(one, d, now);
+    }
+  };
   CHECK(patience.patience() == 240s);
-  for (int i = 0; i < 64; ++i) patience.took(50ms);
-  CHECK(patience.patience() == 8s);
-  for (int i = 0; i < 10; ++i) patience.took(3s);
-  CHECK(patience.patience() == 30s);
-  for (int i = 0; i < 64; ++i) patience.took(100s);
+  took(50ms, 64);
+  CHECK(patience.patience() == 3s);
+  took(3s, 10);
+  CHECK(patience.patience() == 15s);
+  took(100s, 64);
   CHECK(patience.patience() == 240s);
+}
+
+TEST_CASE("a piece is overdue only while other servers go on") {
+  const TimePoint begin = TimePoint{} + 1h;
+  SendPatience patience(3s, 240s);
+  for (int i = 0; i < 5; ++i) {
+    patience.join();
+    patience.started(i);
+    patience.started(i);
+  }
+  for (int i = 1; i < 5; ++i) patience.took(i, 100ms, begin);
+  CHECK_FALSE(patience.overdue(0, begin, begin + 1h));  // too little is known
+  for (int i = 0; i < 40; ++i) patience.started(1), patience.took(1, 100ms, begin);
+  CHECK(patience.patience() == 3s);
+  // All five have a piece under way since then, and nobody answers: the line is down.
+  CHECK_FALSE(patience.overdue(0, begin, begin + 4s));
+  CHECK(patience.next_look(begin, begin + 4s) > begin + 4s);
+  // Two of the four others answer.
+  patience.took(1, 4s, begin + 4s);
+  CHECK_FALSE(patience.overdue(0, begin, begin + 4s));
+  patience.took(2, 4s, begin + 4s);
+  CHECK(patience.overdue(0, begin, begin + 4s));
+  CHECK_FALSE(patience.overdue(0, begin + 2s, begin + 4s));
+  // Who is alone is compared with nobody.
+  SendPatience alone(3s, 240s);
+  alone.join();
+  for (int i = 0; i < 9; ++i) alone.started(0), alone.took(0, 100ms, begin);
+  CHECK_FALSE(alone.overdue(0, begin, begin + 1h));
 }
 
 TEST_CASE("a batch of segments fills the lanes as far as it may") {
