@@ -13,8 +13,8 @@ constexpr std::string_view base64url_alphabet =
 
 // Bits are taken most significant first; the last group is filled with zero bits on the right.
 std::string encode_bits(ByteView bytes, unsigned width, std::string_view alphabet) {
-  std::string out;
-  out.reserve((bytes.size() * 8 + width - 1) / width);
+  std::string out((bytes.size() * 8 + width - 1) / width, '\0');
+  char* to = out.data();
   std::uint32_t held = 0;
   unsigned bits = 0;
   for (auto b : bytes) {
@@ -22,10 +22,10 @@ std::string encode_bits(ByteView bytes, unsigned width, std::string_view alphabe
     bits += 8;
     while (bits >= width) {
       bits -= width;
-      out.push_back(alphabet[held >> bits & ((1u << width) - 1)]);
+      *to++ = alphabet[held >> bits & ((1u << width) - 1)];
     }
   }
-  if (bits) out += alphabet[held << (width - bits) & ((1u << width) - 1)];
+  if (bits) *to = alphabet[held << (width - bits) & ((1u << width) - 1)];
   return out;
 }
 

@@ -6,7 +6,9 @@
 namespace lafs {
 
 void append_netstring(Bytes& to, ByteView value) {
-  append(to, as_bytes(std::to_string(value.size())));
+  char digits[20];
+  const auto end = std::to_chars(digits, digits + sizeof digits, value.size()).ptr;
+  append(to, as_bytes(std::string_view(digits, end)));
   to.push_back(':');
   append(to, value);
   to.push_back(',');

@@ -157,7 +157,8 @@ std::optional<std::string> ChildCaps::unstorable(bool deep_immutable) const {
   if (problem) return problem;
   if (rw.empty() && ro.empty()) return "there is no cap";
   if (deep_immutable && !deeply_immutable()) return "the cap is not immutable, and must be here";
-  // Tahoe fails to list a directory that holds one.
+  // Tahoe fails to list a directory that holds one. A cap that is understood is none (see known()).
+  if (!cap.is_unknown()) return std::nullopt;
   if (const auto parsed = Cap::parse(ro); parsed.as<ChkVerifyCap>() && !parsed.is_directory()) {
     return "the verify cap of an immutable file cannot be in a directory";
   }

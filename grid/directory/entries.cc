@@ -133,31 +133,44 @@ Result<Entries> Entries::unpack(std::shared_ptr<const Bytes> bytes, TableKind ki
 
 Entries Entries::make(std::vector<New> entries, TableKind kind) {
   Entries out(std::move(kind));
-  std::ranges::stable_sort(entries, {}, &New::name);
-  auto table = std::make_shared<Table>();
-  Bytes bytes;
+  if (!std::ranges::is_sorted(entries, {}, &New::name)) {
+    std::ranges::stable_sort(entries, {}, &New::name);
+  }
   struct Span {
     std::size_t begin, size;
   };
   std::vector<Span> spans;
-  Bytes raw;
+  spans.reserve(entries.size());
+  Bytes bytes;
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const auto& entry = entries[i];
     if (i + 1 < entries.size() && entries[i + 1].name == entry.name) continue;
-    raw.clear();
-    append_netstring(raw, as_bytes(entry.name));
-    append_netstring(raw, as_bytes(entry.caps.stored_ro(out.kind_.immutable)));
-    append_netstring(raw, out.write_slot(entry.caps));
-    append_netstring(raw, as_bytes(entry.metadata_text));
-    append_netstring(bytes, raw);
-    spans.push_back({bytes.size() - 1 - raw.size(), raw.size()});
+    const auto read_cap = entry.caps.stored_ro(out.kind_.immutable);
+    const auto slot = out.write_slot(entry.caps);
+    const auto raw = netstring_size(entry.name.size()) + netstring_size(read_cap.size()) +
+                     netstring_size(slot.size()) + netstring_size(entry.metadata_text.size());
+    const Span span{bytes.size(), netstring_size(raw)};
+    // The first entry says how long the others may be.
+    if (spans.empty()) {
+      bytes.reserve(entries.size() * std::min<std::size_t>(span.size + span.size / 8, 512));
+    }
+    append(bytes, as_bytes(std::to_string(raw)));
+    bytes.push_back(':');
+    append_netstring(bytes, as_bytes(entry.name));
+    append_netstring(bytes, as_bytes(read_cap));
+    append_netstring(bytes, slot);
+    append_netstring(bytes, as_bytes(entry.metadata_text));
+    bytes.push_back(',');
+    spans.push_back(span);
   }
+  auto table = std::make_shared<Table>();
   table->bytes = std::make_shared<const Bytes>(std::move(bytes));
   table->rows.reserve(spans.size());
   for (const auto& span : spans) {
-    const auto whole = ByteView(*table->bytes).subspan(span.begin, span.size);
-    ByteView rest = whole;
-    table->rows.push_back({as_text(take_netstring(rest).value_or(ByteView{})), whole});
+    ByteView rest = ByteView(*table->bytes).subspan(span.begin, span.size);
+    const auto raw = take_netstring(rest).value_or(ByteView{});
+    rest = raw;
+    table->rows.push_back({as_text(take_netstring(rest).value_or(ByteView{})), raw});
   }
   out.table_ = std::move(table);
   return out;

@@ -354,6 +354,19 @@ void print_double(double d, std::string& out) {
   }
 }
 
+void print(const Json& json, std::string& out);
+
+void print(const Json::Object& object, std::string& out) {
+  out.push_back('{');
+  for (std::size_t i = 0; i < object.size(); ++i) {
+    if (i) out += ", ";
+    print_string(object[i].key, out);
+    out += ": ";
+    print(object[i].value, out);
+  }
+  out.push_back('}');
+}
+
 void print(const Json& json, std::string& out) {
   struct Visitor {
     std::string& out;
@@ -370,16 +383,7 @@ void print(const Json& json, std::string& out) {
       }
       out.push_back(']');
     }
-    void operator()(const Json::Object& o) const {
-      out.push_back('{');
-      for (std::size_t i = 0; i < o.size(); ++i) {
-        if (i) out += ", ";
-        print_string(o[i].key, out);
-        out += ": ";
-        print(o[i].value, out);
-      }
-      out.push_back('}');
-    }
+    void operator()(const Json::Object& o) const { print(o, out); }
   };
   std::visit(Visitor{out}, json.value);
 }
@@ -393,6 +397,13 @@ Result<Json> parse_json(std::string_view text, int max_depth) {
 std::string print_json(const Json& value) {
   std::string out;
   print(value, out);
+  return out;
+}
+
+std::string print_json_object(const Json::Object& object) {
+  std::string out;
+  out.reserve(256);  // most metadata fit
+  print(object, out);
   return out;
 }
 

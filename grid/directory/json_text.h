@@ -7,8 +7,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace lafs::grid {
+
+struct JsonMember;
+// As print_json() of a Json that holds these, which would be a copy.
+std::string print_json_object(const std::vector<JsonMember>& object);
 
 void append_utf8(std::string& out, std::uint32_t code);
 

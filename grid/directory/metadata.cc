@@ -2,6 +2,7 @@
 #include "grid/directory/metadata.h"
 
 #include "grid/base/base32.h"
+#include "grid/directory/json_text.h"
 
 namespace lafs::grid {
 
@@ -65,7 +66,7 @@ Result<Metadata> Metadata::parse(std::string_view json) {
   return Metadata(std::move(*object));
 }
 
-std::string Metadata::text() const { return print_json(Json(object_)); }
+std::string Metadata::text() const { return print_json_object(object_); }
 
 Metadata Metadata::updated(const std::optional<Metadata>& old, const std::optional<Metadata>& given,
                            double now) {

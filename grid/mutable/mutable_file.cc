@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grid/mutable/mutable_file.h"
 
+#include "grid/base/log.h"
 #include "grid/base/process_metrics.h"
 #include "grid/mutable/mutable_state.h"
 
@@ -89,6 +90,19 @@ metrics::Histogram& read_seconds() {
 }
 }  // namespace
 
+void MutableFile::State::tell_of_lost(const ServerMap& map, const ServerMap::Version& best) {
+  if (!map.newer_unrecoverable()) return;
+  const auto lost = map.unrecoverable().front();
+  if (lost->id() == told_lost) return;
+  told_lost = lost->id();
+  log::warning("mutable file " + si.text() + ": version " + lost->id().text() + " is newer than " +
+               best->id().text() + ", which is read, but only " +
+               std::to_string(map.numbers(*lost).size()) + " of the " +
+               std::to_string(lost->geometry().k) + " shares it needs are found" +
+               (map.failed().empty() ? "" : ", and " + map.failures()) +
+               "; it is being written, or lost: then `lafs repair --force` gives it up");
+}
+
 Task<Result<MutableContents>> MutableFile::State::read() {
   const metrics::Timed timed(read_seconds());
   const auto at = slot();
@@ -101,6 +115,7 @@ Task<Result<MutableContents>> MutableFile::State::read() {
     if (!best) co_return std::unexpected(not_readable(map, at.servers.size()));
     auto contents = co_await retrieve(at, map, best, read_key);
     if (contents) {
+      tell_of_lost(map, best);
       co_return MutableContents{best->id(), std::make_shared<const Bytes>(std::move(*contents))};
     }
     last = contents.error();
@@ -129,6 +144,7 @@ Task<Result<MutablePart>> MutableFile::State::read_part(std::uint64_t offset,
     const auto best = map.best();
     if (!best) co_return std::unexpected(not_readable(map, at.servers.size()));
     const auto& g = best->geometry();
+    tell_of_lost(map, best);
     MutablePart out{best->id(), g.data_length, {}};
     const auto begin = std::min(offset, g.data_length);
     const auto size = std::min(length, g.data_length - begin);

@@ -43,6 +43,8 @@ struct MutableFile::State {
   MapSearch::Options search(MapMode mode, const Slot& at) const;
   Task<ServerMap> update(MapMode mode, const Slot& at);
   void learn(const ServerMap& map, const Slot& at);
+  // Says, once for each, that a version newer than `best` cannot be read.
+  void tell_of_lost(const ServerMap& map, const ServerMap::Version& best);
 
   Task<Result<MutableContents>> read();
   Task<Result<MutablePart>> read_part(std::uint64_t offset, std::uint64_t length);
@@ -89,6 +91,7 @@ struct MutableFile::State {
   StorageIndex si;
   std::optional<FileKeys> keys;       // once a share has shown the private key
   std::optional<std::uint64_t> k, n;  // of the version read last
+  VersionId told_lost;                // by tell_of_lost()
   VersionId acknowledged;             // the last one that our caller was told is published
   // What servers held when they were asked last, by server id.
   std::map<std::string, std::set<ShareNo>, std::less<>> held;

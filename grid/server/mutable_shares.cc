@@ -16,10 +16,13 @@ Result<Slots> open_slots(const ShareTree& tree, const StorageIndex& si,
   TRY(numbers, share_numbers(tree.bucket(si)));
   for (auto number : numbers) {
     const auto path = tree.share(si, number);
-    TRY(file, File::open(path));
-    TRY(is_mutable, is_mutable_share(file));
-    if (!is_mutable) return fail(Errc::refused, "immutable shares are there");
-    TRY(slot, MutableSlot::open(path, true));
+    auto opened = MutableSlot::open(path, true);
+    if (!opened && opened.error().code == Errc::corrupt) {
+      TRY(file, File::open(path));
+      TRY(is_mutable, is_mutable_share(file));
+      if (!is_mutable) return fail(Errc::refused, "immutable shares are there");
+    }
+    TRY(slot, std::move(opened));
     if (!(slot.write_enabler() == write_enabler)) {
       return fail(Errc::unauthorized, "the write enabler is not the recorded one");
     }
@@ -132,7 +135,8 @@ Result<ReadTestWriteReply> read_test_write_on_disk(Disk& disk, const ShareTree& 
       TRY_DO(disk.sync(slot->file()));
       continue;
     }
-    if (replaced.empty()) TRY_DO(disk.make_directories(tree.shares(), tree.bucket(si)));
+    if (slots.empty() && replaced.empty())
+      TRY_DO(disk.make_directories(tree.shares(), tree.bucket(si)));
     const auto path = tree.next_share(si, number);
     if (auto ready = prepare(disk, path, slot, change, secrets, writer); !ready) {
       for (auto done : replaced) (void)disk.remove(tree.next_share(si, done));

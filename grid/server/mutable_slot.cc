@@ -42,14 +42,18 @@ Result<bool> is_mutable_share(const File& file) {
 }
 
 Result<MutableSlot> MutableSlot::open(const std::filesystem::path& path, bool writable) {
-  const auto corrupt = [&](const char* what) {
-    return fail(Errc::corrupt, path.string() + ": " + what);
-  };
   TRY(file, File::open(path, writable));
+  return open(std::move(file));
+}
+
+Result<MutableSlot> MutableSlot::open(File file) {
   TRY(size, file.size());
   std::uint8_t header[slots_at];
   TRY_DO(file.read_exactly(0, header));
   MutableSlot slot(std::move(file));
+  const auto corrupt = [&slot](const char* what) {
+    return fail(Errc::corrupt, slot.file_.path().string() + ": " + what);
+  };
   const ByteView magic(header, magic_size);
   if (equal(magic, mutable_magic(ContainerVersion::clear_secrets))) {
     slot.version_ = ContainerVersion::clear_secrets;
@@ -120,7 +124,7 @@ Result<> MutableSlot::write(Disk& disk, std::uint64_t offset, ByteView data) {
     return fail(Errc::too_large, "a mutable share beyond 69105 TB");
   }
   const std::uint64_t end = offset + data.size();
-  if (end >= data_length_) {
+  if (end > data_length_) {
     TRY(file_size, file_.size());
     if (data_at + end > extra_offset_) {
       TRY(count, extra_lease_count());
@@ -164,10 +168,8 @@ Result<std::vector<Lease>> MutableSlot::slots() const {
   Bytes raw((fixed_slots + extra) * mutable_lease_size);
   const auto fixed = MutableBytes(raw).first(fixed_slots * mutable_lease_size);
   TRY_DO(file_.read_exactly(slots_at, fixed));
-  if (auto r =
-          file_.read_exactly(slot_offset(fixed_slots), MutableBytes(raw).subspan(fixed.size()));
-      !r) {
-    return std::unexpected(std::move(r).error());
+  if (extra > 0) {
+    TRY_DO(file_.read_exactly(slot_offset(fixed_slots), MutableBytes(raw).subspan(fixed.size())));
   }
   std::vector<Lease> out;
   out.reserve(fixed_slots + extra);

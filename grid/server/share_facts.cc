@@ -39,14 +39,14 @@ Result<ShareFacts> share_facts(const std::filesystem::path& path) {
   std::vector<Lease> leases;
   ContainerVersion version{};
   if (is_mutable) {
-    TRY(slot, MutableSlot::open(path));
+    TRY(slot, MutableSlot::open(std::move(file)));
     TRY(all, slot.leases());
     out.kind = ShareKind::mutable_;
     out.data_bytes = slot.data_length();
     version = slot.version();
     leases = std::move(all);
   } else {
-    TRY(share, ShareFile::open(path));
+    TRY(share, ShareFile::open(std::move(file)));
     TRY(all, share.leases());
     out.data_bytes = share.data_length();
     version = share.version();

@@ -19,6 +19,10 @@ Bytes immutable_header(ContainerVersion version, std::uint64_t share_size) {
 
 Result<ShareFile> ShareFile::open(const std::filesystem::path& path, bool writable) {
   TRY(file, File::open(path, writable));
+  return open(std::move(file));
+}
+
+Result<ShareFile> ShareFile::open(File file) {
   TRY(size, file.size());
   std::uint8_t header[header_size];
   TRY_DO(file.read_exactly(0, header));
@@ -26,11 +30,11 @@ Result<ShareFile> ShareFile::open(const std::filesystem::path& path, bool writab
   const auto length_at_creation = get_be<std::uint32_t>(header + 4);
   const auto leases = get_be<std::uint32_t>(header + lease_count_at);
   if (version != 1 && version != 2) {
-    return fail(Errc::corrupt, path.string() + ": share file of unknown version");
+    return fail(Errc::corrupt, file.path().string() + ": share file of unknown version");
   }
   const std::uint64_t leases_size = std::uint64_t{leases} * immutable_lease_size;
   if (leases_size > size - header_size) {
-    return fail(Errc::corrupt, path.string() + ": more leases than the file can hold");
+    return fail(Errc::corrupt, file.path().string() + ": more leases than the file can hold");
   }
   std::uint64_t data_length = size - header_size - leases_size;
   const bool torn = length_at_creation != UINT32_MAX &&

@@ -22,6 +22,7 @@ namespace lafs::grid::storage {
 class ShareFile {
  public:
   // Errc::not_found; Errc::corrupt: of unknown version or damaged.
+  static Result<ShareFile> open(File file);
   static Result<ShareFile> open(const std::filesystem::path& path, bool writable = false);
   // A new file for an upload, of its final size but sparse, with one lease.
   static Result<ShareFile> create(Disk& disk, const std::filesystem::path& path,
