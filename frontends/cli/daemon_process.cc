@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "frontends/cli/daemon_process.h"
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/signal_set.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <csignal>
 #include <ctime>
+#include <memory>
 
 #include "grid/base/log_setup.h"
 #include "grid/base/notify.h"
@@ -13,9 +12,20 @@
 
 namespace lafs::cli {
 
-struct DaemonProcess::Hangups {
-  explicit Hangups(const asio::any_io_executor& executor) : set(executor, SIGHUP) {}
+// Waits without a task: a process that ends early, because something is wrong, has nothing to join.
+struct DaemonProcess::Hangups : std::enable_shared_from_this<Hangups> {
+  Hangups(const asio::any_io_executor& executor, DaemonProcess& process)
+      : set(executor, SIGHUP), owner(process) {}
+  void wait() {
+    set.async_wait([weak = weak_from_this()](const boost::system::error_code& error, int) {
+      const auto self = weak.lock();
+      if (error || !self) return;
+      self->owner.heard_hangup();
+      self->wait();
+    });
+  }
   asio::signal_set set;
+  DaemonProcess& owner;
 };
 
 namespace {
@@ -86,8 +96,8 @@ Result<> DaemonProcess::begin(const grid::NodeDir& node, bool to_file) {
   TRY(change, read_log(node));
   change();
   for (const auto& complaint : grid::complaints_about_rights(node.path())) log::warning(complaint);
-  hangups_ = std::make_unique<Hangups>(executor_);
-  tasks_.spawn(hear_hangups());
+  hangups_ = std::make_shared<Hangups>(executor_, *this);
+  hangups_->wait();
   return {};
 }
 
@@ -114,18 +124,14 @@ Result<std::string> DaemonProcess::reload() {
   return "the settings were read again" + (names.empty() ? std::string() : ": " + names);
 }
 
-Task<> DaemonProcess::hear_hangups() {
-  for (;;) {
-    auto [error, number] = co_await hangups_->set.async_wait(asio::as_tuple(asio::use_awaitable));
-    if (error) co_return;
-    notify_service_manager("RELOADING=1\nMONOTONIC_USEC=" + microseconds_now());
-    auto done = reload();
-    notify_service_manager("READY=1");
-    if (done) {
-      log::info(*done);
-    } else {
-      log::error("the settings stay as they are: " + done.error().message());
-    }
+void DaemonProcess::heard_hangup() {
+  notify_service_manager("RELOADING=1\nMONOTONIC_USEC=" + microseconds_now());
+  auto done = reload();
+  notify_service_manager("READY=1");
+  if (done) {
+    log::info(*done);
+  } else {
+    log::error("the settings stay as they are: " + done.error().message());
   }
 }
 
@@ -141,6 +147,8 @@ void DaemonProcess::stopping() {
 }
 
 Task<> DaemonProcess::close() {
+  hangups_.reset();
+  std::signal(SIGHUP, SIG_IGN);  // one that comes while it ends must not kill it
   tasks_.cancel();
   co_await tasks_.join();
 }

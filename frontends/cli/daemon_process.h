@@ -17,6 +17,7 @@
 #include <filesystem>
 #include <functional>
 #include <list>
+#include <memory>
 #include <string>
 
 #include "grid/base/task.h"
@@ -77,7 +78,7 @@ class DaemonProcess {
 
  private:
   Result<Change> read_log(const grid::NodeDir& node) const;
-  Task<> hear_hangups();
+  void heard_hangup();
 
   asio::any_io_executor executor_;
   std::filesystem::path node_;
@@ -85,7 +86,7 @@ class DaemonProcess {
   bool to_file_ = true;
   std::list<std::pair<std::string, Reader>> readers_;
   struct Hangups;
-  std::unique_ptr<Hangups> hangups_;
+  std::shared_ptr<Hangups> hangups_;
   TaskGroup tasks_;
 };
 

@@ -15,6 +15,7 @@
 #include "frontends/cli/storage_control.h"
 #include "grid/base/log.h"
 #include "grid/base/metrics_endpoint.h"
+#include "grid/base/process_metrics.h"
 
 namespace lafs::cli {
 
@@ -61,7 +62,7 @@ Task<Result<Exit>> serve_storage(Io io, const Globals& globals, const ServeStora
   // For the operator: what clients of this server put into their servers.yaml.
   CO_TRY_DO(grid::replace_file(node.private_path("storage.yaml"),
                                grid::format_servers({who.announcement}), grid::private_file));
-  metrics::Registry figures;
+  auto& figures = metrics::of_process();
   metrics::Endpoint endpoint(io.executor, figures);
   CO_TRY(service, co_await grid::StorageService::start(io.executor, io.pool, node, who, figures));
   auto announcer = grid::StorageAnnouncer::start(io.executor, node, who);

@@ -8,12 +8,19 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 
 OK, CONFIG = 0, 5
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 
 class Failed(Exception):
@@ -45,6 +52,12 @@ class World:
         check(done.returncode == status,
               f"lafs {words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
+
+    def serve(self, *words, node):
+        env = dict(os.environ, LAFS_NODE=os.path.join(self.work, node), NO_COLOR="1")
+        log = open(os.path.join(self.work, node + ".log"), "ab")
+        return subprocess.Popen([self.lafs, "--log", "info", "serve", *words], env=env, stdout=log,
+                                stderr=log, stdin=subprocess.DEVNULL)
 
     def furl(self):
         with open(os.path.join(self.grid, "introducer", "private", "introducer.furl")) as f:
@@ -103,6 +116,49 @@ def told_again_after_its_return(w):
     w.run("ls", "tahoe:", node="late")
 
 
+def two_that_exchange_and_one_dies(w):
+    """A server that announces itself to one is heard of at the other; either may be down."""
+    furls, running = [], []
+    try:
+        ports = [free_port(), free_port()]
+        for name, port in zip(("first", "second"), ports):
+            w.run("create-node", "--no-root", node=name)
+            running.append(w.serve("introducer", "--addr", f"127.0.0.1:{port}", node=name))
+            at = os.path.join(w.work, name, "private", "introducer.furl")
+            wait_until("its address", lambda: os.path.exists(at))
+            with open(at) as f:
+                furls.append(f.read().strip())
+        # They learn of each other while they run.
+        for name, other, process in zip(("first", "second"), reversed(furls), running):
+            with open(os.path.join(w.work, name, "private", "introducers.yaml"), "w") as f:
+                f.write(f"introducers:\n  other:\n    furl: {other}\n")
+            process.send_signal(signal.SIGHUP)
+        # The grid's own servers announce themselves to the first one, too.
+        for i in range(1, 5):
+            node = os.path.join(w.grid, f"server-{i}")
+            with open(os.path.join(node, "private", "introducers.yaml"), "a") as f:
+                f.write(f"  first:\n    furl: {furls[0]}\n")
+            with open(os.path.join(node, "lafs.pid")) as f:
+                os.kill(int(f.read()), signal.SIGHUP)
+        state = os.path.join(w.work, "second", "private", "announcements.yaml")
+        wait_until("the second hears of all four", lambda: os.path.exists(state) and
+                   sum(1 for line in open(state) if line.startswith("- ")) == 4, 90)
+        running[0].kill()
+        running[0].wait()
+        # A client that knows both, in this order, and one that knows the living one alone.
+        w.run("create-node", "--introducer", furls[0], "--introducer", furls[1], "--shares", "2,3,4",
+              node="both")
+        w.run("create-node", "--introducer", furls[1], "--shares", "2,3,4", node="other")
+        w.run("put", os.path.join(w.work, "hello"), "tahoe:there", node="other")
+        status = json.loads(w.run("status", "--json", node="both").stdout)
+        check(len(status["servers"]) == 4 and status["can_upload"], status)
+    finally:
+        for process in running:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(30)
+
+
 def bad_addresses_are_named(w):
     done = w.run("create-node", "--introducer", "pb://nonsense", node="bad", status=CONFIG)
     check(b"pb://" in done.stderr or b"FURL" in done.stderr or b"address" in done.stderr, done.stderr)
@@ -143,7 +199,8 @@ def main():
     failed = 0
     try:
         for case in (joined_by_introducer_alone, started_without_it_from_memory,
-                     told_again_after_its_return, bad_addresses_are_named,
+                     told_again_after_its_return, two_that_exchange_and_one_dies,
+                     bad_addresses_are_named,
                      options_are_checked_shown_and_taken_over):
             begin = time.monotonic()
             try:
