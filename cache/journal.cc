@@ -23,6 +23,7 @@ namespace lafs::cache {
 namespace {
 
 constexpr std::string_view segment_suffix = ".journal";
+constexpr std::size_t many_files = 64;  // in one group
 
 // The beginning of what was to be record `sequence`.
 bool record_begins(ByteView head, Sequence sequence) {
@@ -57,6 +58,11 @@ void Journal::Dirty::add(std::shared_ptr<DiskFile> file) {
 void Journal::Dirty::add_directory(const std::string& path) {
   const std::lock_guard lock(set_->mutex);
   set_->directories.insert(path);
+}
+
+std::size_t Journal::Dirty::files() const {
+  const std::lock_guard lock(set_->mutex);
+  return set_->files.size();
 }
 
 struct Journal::State : std::enable_shared_from_this<Journal::State> {
@@ -495,11 +501,17 @@ Result<Sequence> Journal::State::append(ByteView payload) {
 
 Result<> Journal::State::sync_group(const Group& group) {
   const metrics::Timed timed(figures().syncs);
-  // Writing starts for all of them before the first is waited for.
-  if (group.files.size() > 1)
-    for (const auto& file : group.files) ::sync_file_range(file->fd(), 0, 0, SYNC_FILE_RANGE_WRITE);
-  for (const auto& file : group.files) TRY_DO(file->sync());
-  for (const auto& path : group.directories) TRY_DO(disk.sync_directory(path));
+  if (group.files.size() > many_files) {
+    // One by one they would take longer than what else is on the disk.
+    TRY_DO(disk.sync_all(options.directory));
+  } else {
+    // Writing starts for all of them before the first is waited for.
+    if (group.files.size() > 1)
+      for (const auto& file : group.files)
+        ::sync_file_range(file->fd(), 0, 0, SYNC_FILE_RANGE_WRITE);
+    for (const auto& file : group.files) TRY_DO(file->sync());
+    for (const auto& path : group.directories) TRY_DO(disk.sync_directory(path));
+  }
   if (!group.marked) return {};
   // Said before the records are synced, so that it lasts with them.
   TRY_DO(group.marked->write(mark_offset,

@@ -113,6 +113,8 @@ class Journal::Dirty {
   void add(std::shared_ptr<DiskFile> file);
   // A name was made in this directory.
   void add_directory(const std::string& path);
+  // How many wait: each is kept open until it is synced.
+  std::size_t files() const;
 
  private:
   friend class Journal;

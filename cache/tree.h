@@ -37,8 +37,9 @@ class Tree {
   // From the root, for people.
   std::string path_of(const Inode& inode) const;
   // The names of a directory that may be published now: what they stand for is on the grid, and
-  // what was there before is, or will be in the same publish, elsewhere.
-  std::vector<std::string> publishable(InodeNo directory) const;
+  // what was there before is, or will be in the same publish, elsewhere. None of `except`.
+  using NameSet = std::set<std::string, std::less<>>;
+  std::vector<std::string> publishable(InodeNo directory, const NameSet& except = {}) const;
 
   // --- numbers
   // The number that a name has or gets; `fresh`: for something new, so not that of a living inode.

@@ -98,6 +98,8 @@ std::optional<UploadQueue::Job> UploadQueue::start(TimePoint now) {
   for (auto it = ready_.begin(); it != ready_.end(); ++it) {
     const auto job = it->second;
     auto& state = jobs_[job];
+    // (The urgent ones are in front.)
+    if (away() && !state.urgent && (running_ > 0 || now < next_probe_)) break;
     const auto kind = static_cast<int>(job.kind);
     if (blocked[kind]) {
       if (blocked[0] && blocked[1] && blocked[2]) break;
@@ -122,8 +124,11 @@ std::optional<UploadQueue::Job> UploadQueue::start(TimePoint now) {
 }
 
 std::optional<TimePoint> UploadQueue::next_due() const {
-  if (waiting_.empty()) return std::nullopt;
-  return waiting_.begin()->first;
+  std::optional<TimePoint> due;
+  if (!waiting_.empty()) due = waiting_.begin()->first;
+  if (away() && running_ == 0 && !ready_.empty())
+    due = due ? std::min(*due, next_probe_) : next_probe_;
+  return due;
 }
 
 void UploadQueue::end(const Job& job, State& state) {
@@ -146,6 +151,7 @@ void UploadQueue::succeeded(Job job, TimePoint now) {
     add(job, bytes, now, true);
     if (urgent) urge(job, now);
   }
+  failures_in_a_row_ = 0;
   // The grid is there: what waits because it was away need not wait any longer.
   if (!any_failed_) return;
   any_failed_ = false;
@@ -166,13 +172,20 @@ void UploadQueue::failed(Job job, Error error, TimePoint now) {
   end(job, state);
   ++state.attempts;
   state.error = std::move(error);
+  last_error_ = state.error;
   any_failed_ = true;
   state.urgent = false;
-  const auto grown = limits_.first_retry * (1u << std::min(state.attempts - 1, 10u));
+  ++failures_in_a_row_;
+  if (away()) next_probe_ = now + backoff(failures_in_a_row_ - limits_.away_after + 1);
+  wait(job, state, now + backoff(state.attempts));
+}
+
+Duration UploadQueue::backoff(unsigned failures) {
+  const auto grown = limits_.first_retry * (1u << std::min(failures - 1, 10u));
   const auto delay = std::min<Duration>(grown, limits_.last_retry);
   // Half to all of it, so that many do not come back at one moment.
   auto jitter = std::uniform_int_distribution<Duration::rep>(delay.count() / 2, delay.count());
-  wait(job, state, now + Duration(jitter(random_)));
+  return Duration(jitter(random_));
 }
 
 const UploadQueue::State* UploadQueue::find(Job job) const {

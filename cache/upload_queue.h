@@ -5,8 +5,9 @@
 // again. Plain: the time is given, nothing is done here.
 //
 // Urgent before others (somebody waits), then new directories, small contents, names, large
-// contents; among equals who waited longest. A job is known by kind and inode, so that what is
-// queued again is one job.
+// contents; among equals who waited longest. When nothing succeeds any more, the grid is taken to
+// be away: one job at a time is tried then, more and more seldom, and what somebody waits for. A
+// job is known by kind and inode, so that what is queued again is one job.
 
 #include <map>
 #include <optional>
@@ -36,6 +37,7 @@ class UploadQueue {
     Duration quiet = std::chrono::milliseconds(200);        // without further changes
     Duration latest = std::chrono::seconds(2);
     Duration first_retry = std::chrono::seconds(1), last_retry = std::chrono::seconds(60);
+    unsigned away_after = 8;  // failures in a row
   };
   struct State {
     TimePoint since{};  // queued
@@ -68,6 +70,8 @@ class UploadQueue {
   const State* find(Job job) const;
   std::size_t size() const { return jobs_.size(); }
   std::size_t running() const { return running_; }
+  bool away() const { return failures_in_a_row_ >= limits_.away_after; }
+  const std::optional<Error>& last_error() const { return last_error_; }
   const std::map<Job, State>& jobs() const { return jobs_; }
 
  private:
@@ -78,6 +82,7 @@ class UploadQueue {
   void wait(const Job& job, State& state, TimePoint due);
   void unlist(const Job& job, State& state);
   void end(const Job& job, State& state);
+  Duration backoff(unsigned failures);
 
   Limits limits_;
   std::mt19937_64 random_;
@@ -85,6 +90,9 @@ class UploadQueue {
   std::set<std::pair<TimePoint, Job>> waiting_;
   std::map<Rank, Job> ready_;
   bool any_failed_ = false;
+  unsigned failures_in_a_row_ = 0;  // of any jobs
+  std::optional<Error> last_error_;
+  TimePoint next_probe_{};  // while away
   std::size_t running_ = 0;
   std::size_t running_of_[3] = {};
   std::uint64_t bytes_ = 0;  // of running contents

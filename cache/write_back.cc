@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// WriteBack: start and end, changes, checkpoints. What happens to them is in write_back_jobs.cc.
+// WriteBack: start and end, changes, checkpoints, and what runs when.
 
 #include "cache/write_back.h"
 
 #include "grid/base/log.h"
 #include "grid/base/offload.h"
+#include "grid/base/process_metrics.h"
 
 namespace lafs::cache {
 
 namespace {
+
+constexpr auto look_at_idle = std::chrono::seconds(2);
+constexpr std::size_t most_unsynced_files = 400;
 
 timespec wall_clock_now() {
   timespec now;
@@ -37,9 +41,10 @@ Result<std::unique_ptr<WriteBack>> WriteBack::open(asio::any_io_executor executo
   const auto& o = out->options_;
   TRY_DO(disk.make_directory(o.directory));
   // The journal first: its lock guards the others.
-  TRY(journal,
-      Journal::open(executor, disk,
-                    {.directory = o.directory + "/journal", .node_secret = o.node_secret}));
+  TRY(journal, Journal::open(executor, disk,
+                             {.directory = o.directory + "/journal",
+                              .node_secret = o.node_secret,
+                              .segment_bytes = o.segment_bytes}));
   out->journal_ = std::move(journal);
   TRY(staging, Staging::open(disk, out->journal_->dirty(),
                              {.directory = o.directory + "/staging",
@@ -176,6 +181,13 @@ void WriteBack::note(const Record& record) {
       queue_.remove({Kind::directory, forgotten->number});
       queue_.remove({Kind::names, forgotten->number});
       open_contents_.erase(forgotten->number);
+      outdate(forgotten->number, true);
+    } else if (const auto* extent = std::get_if<Extent>(&op)) {
+      outdate(extent->number, false);
+    } else if (const auto* truncated = std::get_if<Truncated>(&op)) {
+      outdate(truncated->number, false);
+    } else if (const auto* content = std::get_if<PutContent>(&op)) {
+      outdate(content->number, false);
     } else if (const auto* settled = std::get_if<Settled>(&op)) {
       if (!tree_.pending_in(settled->directory)) queue_.remove({Kind::names, settled->directory});
     }
@@ -254,6 +266,64 @@ Task<> WriteBack::wait_for_turn() {
   }
 }
 
+// ------------------------------------------------------------------------------- jobs
+
+Task<> WriteBack::run() {
+  while (!closing_) {
+    const auto now = Clock::now();
+    finish_idle(now);
+    reap();
+    auto next = now + look_at_idle;
+    std::optional<TimePoint> turn;  // of the next job
+    while (queue_.size() > queue_.running()) {
+      if (!hurries()) turn = pace_.hold(Pace::Step::job, now);
+      if (turn) break;
+      const auto job = queue_.start(now);
+      if (!job) break;
+      tasks_.spawn(run_job(*job));
+    }
+    if (turn)
+      next = *turn;
+    else if (auto due = queue_.next_due())
+      next = std::min(next, *due);
+    co_await wake_.wait(next);
+    const bool stop = co_await stop_requested();
+    if (stop) co_return;
+  }
+}
+
+Task<> WriteBack::run_job(Job job) {
+  const char* const name = job.kind == Kind::content     ? "content"
+                           : job.kind == Kind::directory ? "directory"
+                                                         : "names";
+  Result<> done;
+  if (job.kind == Kind::content) done = co_await upload(job.inode);
+  if (job.kind == Kind::directory) done = co_await make_directory(job.inode);
+  if (job.kind == Kind::names) done = co_await publish(job.inode);
+  const auto now = Clock::now();
+  const bool was_away = queue_.away();
+  metrics::of_process()
+      .counter("lafs_cache_jobs_total", "Changes brought to the grid, or tried to.",
+               {{"what", name}, {"outcome", done ? "done" : "failed"}})
+      .add();
+  if (done) {
+    queue_.succeeded(job, now);
+    if (was_away) log::info("the grid takes changes again");
+  } else {
+    // Said of the first few: while the grid is away, all fail alike.
+    if (!closing_ && !was_away) {
+      const auto* inode = tree_.find(job.inode);
+      log::warning("not on the grid yet: " + (inode ? tree_.path_of(*inode) : std::string("?")) +
+                   ": " + done.error().message());
+    }
+    queue_.failed(job, std::move(done).error(), now);
+    if (!was_away && queue_.away() && !closing_)
+      log::warning("the grid does not take any changes; they are kept here and tried again");
+  }
+  wake_.notify();
+  changed_.notify();
+}
+
 // ------------------------------------------------------------------------------- content
 
 void WriteBack::let_go(Inode& inode) {
@@ -300,6 +370,8 @@ Task<Result<>> WriteBack::write(InodePtr inode, std::optional<std::uint64_t> off
   const auto pressure = staging_->budget().pressure();
   if (pressure > 0)
     co_await sleep_for(std::chrono::microseconds(static_cast<int>(50'000 * pressure * pressure)));
+  // Whoever makes files faster than the disk takes them waits for it: each is open until then.
+  if (journal_->dirty()->files() > most_unsynced_files) CO_TRY_DO(co_await sync());
   CO_TRY_DO(stage(*inode));
   if (data.empty()) co_return Result<>{};
   const auto when = wall_clock_now();

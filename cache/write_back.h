@@ -29,6 +29,7 @@ class WriteBack {
     UploadQueue::Limits limits;
     DiskBudget::Options budget;
     std::uint64_t checkpoint_bytes = 16u << 20;  // of journal
+    std::uint64_t segment_bytes = 8u << 20;      // of one of its files
     // A file that stays open is uploaded when it was left alone for `idle`, or after `latest`.
     Duration idle = std::chrono::seconds(10), latest = std::chrono::minutes(10);
   };
@@ -105,22 +106,45 @@ class WriteBack {
   void note(const Record& record);
   Task<> run();
   Task<> run_job(Job job);
+  struct Upload;
   Task<Result<>> upload(InodeNo number);
-  Task<Result<Cap>> put(Inode& inode, StagedFile& staged);
+  Task<> put(InodePtr inode, StagedFile& staged, Upload& upload);
+  Task<Result<Cap>> put_content(InodePtr inode, StagedFile& staged, Upload& upload);
+  Result<> finish_upload(Inode& inode, StagedFile& staged, std::uint64_t version, Upload& upload);
+  void outdate(InodeNo number, bool removed);
+  std::uint64_t sent_of(InodeNo number) const;
+  Pool& background();
   Metadata metadata_of(const Inode& inode) const;
   std::vector<Child> first_children(const Inode& directory, std::vector<Tree::Outcome>& outcomes);
+  // What a publish leaves for later, because it cannot be done, and the last reason.
+  struct LeftOut {
+    Tree::NameSet names;
+    std::optional<Error> why;
+  };
   // What the grid has in the directories that are to be removed: the version of those that are
   // empty, nothing for those that somebody else has put something into.
   using Emptied = std::map<std::string, std::optional<grid::VersionId>>;
-  Task<Result<Emptied>> look_into_removed(InodeNo directory);
-  // `of`: which outcome each edit belongs to.
-  std::vector<grid::Edit> edits_for(const Inode& directory, const Emptied& emptied,
-                                    std::vector<Tree::Outcome>& outcomes,
-                                    std::vector<std::size_t>& of);
+  Task<Result<grid::Listing>> list(Cap cap);
+  Task<Emptied> look_into_removed(InodeNo directory, LeftOut& left_out);
+  struct Batch {
+    std::vector<grid::Edit> edits;
+    std::vector<Tree::Outcome> outcomes;
+    std::vector<std::size_t> of;  // which outcome each edit belongs to
+  };
+  Batch batch_for(const Inode& directory, const Emptied& emptied, const LeftOut& left_out);
+  Task<Result<>> note_attempt(InodeNo directory, const std::vector<Tree::Outcome>& outcomes);
+  // One publish of a batch. False when an edit of it could not be done, which is left out now.
+  Task<std::optional<std::size_t>> failed_edit(Cap directory, std::vector<grid::Edit> edits,
+                                               grid::EditOptions options);
+  Task<Result<bool>> publish_batch(Inode& directory, CachedDirectory& on_grid, Batch& batch,
+                                   LeftOut& left_out);
+  void note_conflicts(const Inode& directory, const std::vector<grid::Conflict>& conflicts,
+                      Batch& batch);
   Task<> look_after(InodePtr directory, std::vector<Tree::Outcome> outcomes);
   Task<Result<>> bring_back(InodePtr directory, std::vector<Tree::Outcome> outcomes);
   Task<Result<>> link_again(InodePtr directory);
   Result<> settle(Inode& directory, const std::vector<Tree::Outcome>& outcomes);
+  Result<> forget_names(InodeNo directory);
   Task<Result<>> make_directory(InodeNo number);
   Task<Result<>> publish(InodeNo number);
   Task<> checkpoint();
@@ -156,7 +180,9 @@ class WriteBack {
     TimePoint since, last_write;
   };
   std::map<InodeNo, OpenContent> open_contents_;  // changed, and still open for writing
-  std::set<InodeNo> waiting_for_others_;          // directories with names that wait for another's
+  std::map<InodeNo, Upload*> uploads_;            // that run
+  std::unique_ptr<Pool> background_;      // for those that nobody waits for; when there was one
+  std::set<InodeNo> waiting_for_others_;  // directories with names that wait for another's
   std::map<const void*, Renamed> listeners_;
   std::vector<std::string> warnings_;
   std::uint64_t done_files_ = 0, done_bytes_ = 0, done_publishes_ = 0, conflicts_ = 0;

@@ -4,6 +4,7 @@
 
 #include "frontends/fs/grid_fs.h"
 
+#include "cache/health.h"
 #include "frontends/fs/facts.h"
 
 namespace lafs::fs {
@@ -71,6 +72,10 @@ Task<Result<Bytes>> GridFs::xattr(NodeId id, std::string name) {
   CO_TRY(node, nodes_.pin(id));
   if (name == "user.lafs.state") co_return to_bytes(write_back_.state_of(*node->inode));
   if (auto cap = shown_cap(*node, name)) co_return to_bytes(*cap);
+  if (name == "user.lafs.health" && node->inode->cap) {
+    CO_TRY(health, co_await cache::health(client_.client(), *node->inode->cap));
+    co_return to_bytes(health);
+  }
   const auto& xattrs = node->inode->facts.xattrs;
   auto it = xattrs.find(name);
   if (it == xattrs.end()) co_return fail(Errc::no_attribute, name);

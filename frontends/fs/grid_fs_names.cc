@@ -2,6 +2,7 @@
 
 // GridFs: names, directories and attributes.
 
+#include "cache/health.h"
 #include "frontends/fs/facts.h"
 #include "frontends/fs/grid_fs.h"
 
@@ -358,7 +359,16 @@ Task<Result<>> GridFs::unlink(NodeId parent_id, std::string name) {
 }
 
 Task<Result<>> GridFs::check_empty(Node& node) {
-  CO_TRY(directory, co_await directory_of(node));
+  auto found = co_await directory_of(node);
+  if (!found) {
+    // What nobody can read any more is not to be there for ever.
+    bool lost = false;
+    const auto why = found.error().code;
+    if (node.inode->cap) lost = co_await cache::lost(client_.client(), *node.inode->cap, why);
+    if (!lost) co_return std::unexpected(std::move(found).error());
+    found = nullptr;
+  }
+  auto* directory = *found;
   const auto& tree = write_back_.tree();
   const auto number = node.inode->number;
   if (const auto* names = tree.pending_in(number))

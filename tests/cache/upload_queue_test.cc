@@ -36,6 +36,46 @@ TEST_CASE("work waits for quiet, but not for ever") {
   CHECK(queue.size() == 0);
 }
 
+TEST_CASE("when nothing succeeds any more, one job at a time tries whether the grid is back") {
+  UploadQueue queue({});
+  for (InodeNo n = 1; n <= 1000; ++n) queue.add(content(n), 10, t0, false);
+  unsigned tried = 0;
+  while (auto job = queue.start(t0)) {
+    ++tried;
+    queue.failed(*job, Error{Errc::no_servers, "away"}, t0);
+  }
+  CHECK(tried == 8);
+  CHECK(queue.away());
+  REQUIRE(queue.next_due());
+  CHECK(*queue.next_due() <= t0 + 1s);
+  // In an hour it is tried about once a minute.
+  tried = 0;
+  auto now = t0;
+  while (now < t0 + 1h) {
+    while (auto job = queue.start(now)) {
+      ++tried;
+      CHECK_FALSE(queue.start(now));
+      queue.failed(*job, Error{Errc::no_servers, "away"}, now);
+    }
+    now = std::max(now + 1ms, *queue.next_due());
+  }
+  CHECK(tried >= 55);
+  CHECK(tried <= 150);
+  // Whoever waits hears of it at once.
+  queue.urge(content(700), now);
+  CHECK(queue.start(now) == content(700));
+  queue.failed(content(700), Error{Errc::no_servers, "away"}, now);
+  // One success, and all go on.
+  now = std::max(now, *queue.next_due()) + 1min;
+  const auto first = queue.start(now);
+  REQUIRE(first);
+  queue.succeeded(*first, now);
+  CHECK_FALSE(queue.away());
+  unsigned running = 0;
+  while (queue.start(now)) ++running;
+  CHECK(running == UploadQueue::Limits{}.contents);
+}
+
 TEST_CASE("what changes while it runs runs again, and one at a time") {
   UploadQueue queue({});
   queue.add(names(1), 0, t0, false);

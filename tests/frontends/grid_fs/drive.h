@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include <boost/asio/this_coro.hpp>
 #include <filesystem>
 #include <stdexcept>
 
@@ -26,6 +27,34 @@ struct Setting {
   Duration quiet = std::chrono::milliseconds(2);  // before something is brought to the grid
   Duration directory_ttl = {};                    // others' changes are seen at once
   cache::DiskBudget::Options budget = {.min_free = 0};
+  std::filesystem::path keys = {};  // RSA keys made before: see MadeKeys
+};
+
+// RSA keys take most of the time of a test that makes a grid and directories again and again. Made
+// once, and handed out again for each grid that knows nothing of the others.
+class MadeKeys {
+ public:
+  // At most eight: that many a node keeps.
+  explicit MadeKeys(std::size_t count) : path_(scratch()) { run(make(path_ / "made", count)); }
+  ~MadeKeys() { std::filesystem::remove_all(path_); }
+  MadeKeys(const MadeKeys&) = delete;
+  MadeKeys& operator=(const MadeKeys&) = delete;
+  // A folder with all of them, for the nodes of one grid.
+  std::filesystem::path hand_out() const {
+    const auto to = path_ / "handed-out";
+    std::filesystem::remove_all(to);
+    std::filesystem::copy(path_ / "made", to);
+    return to;
+  }
+
+ private:
+  static Task<> make(std::filesystem::path to, std::size_t count);
+  static std::string scratch() {
+    auto name = (std::filesystem::temp_directory_path() / "lafs-keys-XXXXXX").string();
+    if (!::mkdtemp(name.data())) throw std::runtime_error("mkdtemp");
+    return name;
+  }
+  std::filesystem::path path_;
 };
 
 // One node on a grid: its own client and caches. Several may share the servers. close() it.
@@ -33,7 +62,7 @@ class Drive {
  public:
   Drive(asio::any_io_executor executor, grid::fake::FakeGrid& servers, Pool& pool, grid::Cap root,
         Setting setting = {})
-      : client_(executor, servers.roster(), pool, client_options()),
+      : client_(executor, servers.roster(), pool, client_options(setting.keys)),
         cached_(executor, client_, cache_options(setting.directory_ttl)),
         scratch_(setting.directory.empty() ? scratch() : ""),
         disk_(setting.fault, setting.boot) {
@@ -50,14 +79,17 @@ class Drive {
     if (!scratch_.empty()) std::filesystem::remove_all(scratch_);
   }
 
-  static grid::Client::Options client_options() {
+  static grid::Client::Options client_options(std::filesystem::path keys) {
     return {.encoding = {.k = 3, .happy = 3, .n = 5, .max_segment_size = 4096},
             .convergence_secret = to_bytes("convergence"),
-            .lease_secret = Secret()};
+            .lease_secret = Secret(),
+            .spare_keys = std::move(keys)};
   }
   static Task<Result<grid::Cap>> new_root(asio::any_io_executor executor,
-                                          grid::fake::FakeGrid& servers, Pool& pool) {
-    grid::Client client(executor, servers.roster(), pool, client_options());
+                                          grid::fake::FakeGrid& servers, Pool& pool,
+                                          std::filesystem::path keys = {}) {
+    auto options = client_options(std::move(keys));
+    grid::Client client(executor, servers.roster(), pool, std::move(options));
     auto root = co_await client.create_directory();
     co_await client.close();
     co_return root;
@@ -168,6 +200,7 @@ class Drive {
     out.limits.first_retry = std::chrono::milliseconds(10);
     out.limits.last_retry = std::chrono::milliseconds(20);
     out.budget = setting.budget;
+    out.segment_bytes = 1;  // as small as they go
     return out;
   }
 
@@ -178,5 +211,16 @@ class Drive {
   std::unique_ptr<cache::WriteBack> write_back_;
   std::unique_ptr<GridFs> fs_;
 };
+
+inline Task<> MadeKeys::make(std::filesystem::path to, std::size_t count) {
+  auto executor = co_await asio::this_coro::executor;
+  Pool pool(1);
+  grid::fake::FakeGrid nobody({.servers = 1});
+  auto options = Drive::client_options(std::move(to));
+  grid::Client client(executor, nobody.roster(), pool, std::move(options));
+  client.keep_spare_keys(count);
+  while (client.spare_keys() < count) co_await sleep_for(std::chrono::milliseconds(5));
+  co_await client.close();
+}
 
 }  // namespace lafs::fs::test

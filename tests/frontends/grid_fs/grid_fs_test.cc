@@ -140,6 +140,24 @@ TEST_CASE("what cannot be stored is reported, kept, and stored when the servers 
   });
 }
 
+TEST_CASE("an attribute tells how safe a file is") {
+  with_drive([](FakeGrid& g, Drive& drive, grid::Cap, Pool&) -> Task<> {
+    auto put = co_await drive.put("f", pattern(5000));
+    REQUIRE(put.has_value());
+    auto found = co_await drive.find("f");
+    REQUIRE(found.has_value());
+    auto health = co_await drive.fs().xattr(found->id, "user.lafs.health");
+    REQUIRE(health.has_value());
+    CHECK(as_text(*health).starts_with("healthy: 5 of 5 shares"));
+    g.server(0).set_gone();
+    health = co_await drive.fs().xattr(found->id, "user.lafs.health");
+    REQUIRE(health.has_value());
+    CHECK(as_text(*health).find("4 of 5 shares") != std::string::npos);
+    g.server(0).set_gone(false);
+    drive.fs().forget(found->id, 1);
+  });
+}
+
 TEST_CASE("closing says what could not be stored") {
   FakeGrid grid({.servers = 5});
   Pool pool(1);
