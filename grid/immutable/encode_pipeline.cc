@@ -29,8 +29,9 @@ class Pipeline {
         tasks_(executor) {
     const auto& g = encoder.geometry();
     work_ = std::max<std::uint64_t>(1, std::min(g.size, g.segment_size) / g.k * g.n);
-    // One batch for each thread, one that is read and one that is sent; and where batches are small,
-    // one more for each thread, so that none waits while a batch waits for its turn in the flat hash.
+    // One batch for each thread, one that is read and one that is sent; and where batches are
+    // small, one more for each thread, so that none waits while a batch waits for its turn in the
+    // flat hash.
     const std::uint64_t slots = pool.threads() * (hash_lanes() > 1 ? 1 : 2) + 2;
     // In a small file every thread gets its part.
     const auto share = ceil_div(g.num_segments, std::uint64_t{2} * pool.threads());
