@@ -12,6 +12,7 @@
 
 #include "frontends/bench_rivals.h"
 #include "frontends/cli/output.h"
+#include "grid/base/log.h"
 #include "grid/crypto/random.h"
 
 namespace lafs {
@@ -159,7 +160,7 @@ class Bench {
 
   Result<> start_vsftpd() {
     if (::access("/usr/sbin/vsftpd", X_OK) != 0 || ::geteuid() != 0) {
-      cli::print("vsftpd is not installed, or this is not root: our own figures only\n");
+      log::warning("vsftpd is not installed, or this is not root: our own figures only");
       return {};
     }
     const auto root = work_ / "vsftpd";

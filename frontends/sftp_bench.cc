@@ -12,6 +12,7 @@
 
 #include "frontends/bench_rivals.h"
 #include "frontends/cli/output.h"
+#include "grid/base/log.h"
 #include "grid/crypto/random.h"
 
 namespace lafs {
@@ -91,7 +92,7 @@ class Bench {
 
   Result<> start_sshd() {
     if (::access(sshd_program, X_OK) != 0) {
-      cli::print("sshd is not installed: our own figures only\n");
+      log::warning("sshd is not installed: our own figures only");
       return {};
     }
     const auto* me = ::getpwuid(::getuid());
@@ -148,8 +149,8 @@ class Bench {
 
   // One mount for each server; they stay until all rounds are through.
   Result<> measure_sshfs() {
-    if (::access("/dev/fuse", R_OK | W_OK) != 0 || ::system("command -v sshfs >/dev/null") != 0) {
-      cli::print("sshfs is not installed, or there is no /dev/fuse: left out\n");
+    if (::access("/dev/fuse", R_OK | W_OK) != 0 || !run_program({"sshfs", "--version"})) {
+      log::warning("sshfs is not installed, or there is no /dev/fuse: left out");
       return {};
     }
     std::vector<stdfs::path> mounts;
