@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cache/database.h"
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -88,15 +89,24 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& path, const 
     return lmdb_error(e, "open", path);
   int dead = 0;
   mdb_reader_check(out->env_, &dead);  // of processes that were killed
-  // A file cut short would be a SIGBUS at its first use.
+  // Reading past the end of the file would be a SIGBUS. A healthy file may end before its last page
+  // (one that was taken and given back within a transaction is never written), and one that was cut
+  // short does: what is missing is made zeros, and then looked at.
   MDB_envinfo info;
   struct stat facts;
   if (::stat(path.c_str(), &facts) != 0) return lmdb_error(errno, "look at", path);
   MDB_stat stat;
-  if (mdb_env_info(out->env_, &info) == 0 && mdb_env_stat(out->env_, &stat) == 0 &&
-      facts.st_size > 0 &&
-      (info.me_last_pgno + 1) * stat.ms_psize > static_cast<std::uint64_t>(facts.st_size))
-    return fail(Errc::corrupt, path + ": cut short");
+  if (mdb_env_info(out->env_, &info) != 0 || mdb_env_stat(out->env_, &stat) != 0) return out;
+  const auto wanted = (info.me_last_pgno + 1) * stat.ms_psize;
+  if (facts.st_size == 0 || wanted <= static_cast<std::uint64_t>(facts.st_size)) return out;
+  // Other processes may be making it longer right now.
+  const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (file < 0) return lmdb_error(errno, "open", path);
+  const int full =
+      ::posix_fallocate(file, facts.st_size, static_cast<off_t>(wanted) - facts.st_size);
+  ::close(file);
+  if (full) return lmdb_error(full, "make room in", path);
+  if (!check(path, options.map_bytes)) return fail(Errc::corrupt, path + ": cut short");
   return out;
 }
 

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "frontends/mount_command.h"
 
-#include <unistd.h>
-
+#include <fcntl.h>
 #include <limits.h>
+#include <sys/file.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 #include <csignal>
 #include <cstdio>
+#include <thread>
 
 #include "frontends/cli/control_client.h"
 #include "frontends/cli/daemon_commands.h"
@@ -144,6 +146,17 @@ Task<Result<Exit>> mount_by_daemon(std::filesystem::path node, const MountReques
   co_return std::unexpected(std::move(answer.error()));
 }
 
+// What was unmounted just now is still being put away by its process, which has the journal until
+// then.
+void wait_for_predecessor(const std::string& journal) {
+  const int directory = ::open(journal.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0) return;
+  const auto limit = Clock::now() + std::chrono::seconds(20);
+  while (::flock(directory, LOCK_EX | LOCK_NB) != 0 && Clock::now() < limit)
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  ::close(directory);
+}
+
 Result<Exit> mount(const Commands& commands, const Options& options) {
   std::signal(SIGPIPE, SIG_IGN);
   TRY(request, request_for(options));
@@ -156,8 +169,13 @@ Result<Exit> mount(const Commands& commands, const Options& options) {
   auto words = options.words + (options.read_only ? ",ro" : "");
   auto beside = cli::run_io(
       [&](Io) { return mount_by_daemon(globals.node_path(), request, std::move(words), mounted); });
-  if (beside.result || beside.result.error().code != Errc::not_found || mounted)
-    return std::move(beside.result);
+  // One that goes while we ask is as good as none.
+  const auto gone = [](const Error& error) {
+    return error.code == Errc::not_found || error.code == Errc::unreachable;
+  };
+  if (beside.result || mounted || !gone(beside.result.error())) return std::move(beside.result);
+  const auto files = request.words.cache_dir.value_or((globals.node_path() / "private").string());
+  wait_for_predecessor(files + "/drive/journal");
 
   std::optional<Detached> detached;
   if (!request.words.foreground && !request.words.debug) {
