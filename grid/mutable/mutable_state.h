@@ -105,6 +105,8 @@ struct MutableFile::State {
     std::weak_ptr<const Bytes> contents;
     std::shared_ptr<const Bytes> kept;  // the same when small; who uses a large one keeps it
     TimePoint until;
+    // Whom the map's numbers mean: servers may have come and gone since.
+    std::vector<std::string> servers;
   };
   std::optional<Last> last;
 };

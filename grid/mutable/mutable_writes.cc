@@ -73,6 +73,12 @@ ServerMap::Version choose_base(const ServerMap& map, const std::set<VersionId>& 
   return all.front();
 }
 
+std::vector<std::string> ids_of(const Slot& at) {
+  std::vector<std::string> out;
+  for (const auto& server : at.servers) out.push_back(server.id);
+  return out;
+}
+
 }  // namespace
 
 Task<MutableFile::State::Attempt> MutableFile::State::attempt(
@@ -105,8 +111,8 @@ Task<MutableFile::State::Attempt> MutableFile::State::send(const Slot& at, const
   if (published.outcome) acknowledged = out.id;
   if (published.known && contents) {
     const bool small = contents->size() <= kept_contents;
-    last = Last{std::move(*published.known), header, contents, small ? contents : nullptr,
-                Clock::now() + last_is_good};
+    last = Last{std::move(*published.known), header,    contents, small ? contents : nullptr,
+                Clock::now() + last_is_good, ids_of(at)};
     learn(last->map, at);
   }
   if (!published.outcome || !published.doubtful) co_return out;
@@ -361,7 +367,8 @@ Task<Result<VersionId>> MutableFile::State::modify(Change change, int attempts,
 
 Task<std::optional<MutableFile::State::Attempt>> MutableFile::State::build_on_last(
     const Slot& at, const Change& change) {
-  if (!last || Clock::now() >= last->until || !keys) co_return std::nullopt;
+  if (!last || Clock::now() >= last->until || !keys || last->servers != ids_of(at))
+    co_return std::nullopt;
   const Last base = std::move(*last);
   last.reset();
   const MutableContents present{base.version->id(), base.contents.lock()};

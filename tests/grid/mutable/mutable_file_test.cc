@@ -375,3 +375,43 @@ TEST_CASE("a key pool has keys in store, and makes one when it has none") {
   };
   run(Body::run(test_pool()));
 }
+
+TEST_CASE("servers that leave or come between two changes of an open file do it no harm") {
+  const bool leaves = GENERATE(true, false);
+  fake::GridOptions options;
+  options.servers = 6;
+  fake::FakeGrid grid(options);
+  const auto cap = create(grid, "one", 2, 4);
+  run([](fake::FakeGrid& servers, Cap file_cap, bool goes) -> Task<> {
+    MutableFile file(co_await asio::this_coro::executor, context_of(servers, 2, 4), file_cap);
+    const auto append = [](const char* more) -> MutableFile::Change {
+      return [more](const MutableContents& old) -> Result<std::shared_ptr<const Bytes>> {
+        Bytes out = old.bytes ? *old.bytes : Bytes{};
+        for (const char* c = more; *c; ++c) out.push_back(static_cast<std::uint8_t>(*c));
+        return std::make_shared<const Bytes>(std::move(out));
+      };
+    };
+    // Built upon without asking, as long as everybody is who he was.
+    auto change = append(" two");
+    auto done = co_await file.modify(change);
+    REQUIRE(done);
+    auto& roster = servers.roster();
+    if (goes) {
+      // Whom the last map calls the last two are not there any more.
+      const auto order = roster.permuted(*file_cap.storage_index());
+      const std::string first = order[0]->id, second = order[1]->id;
+      roster.remove(first);
+      roster.remove(second);
+    } else {
+      servers.add_server();
+      servers.add_server();
+    }
+    change = append(" three");
+    done = co_await file.modify(change);
+    REQUIRE(done);
+    auto contents = co_await file.read();
+    REQUIRE(contents);
+    CHECK(as_text(*contents->bytes) == "one two three");
+    co_await file.close();
+  }(grid, cap, leaves));
+}
