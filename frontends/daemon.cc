@@ -137,7 +137,8 @@ Task<Result<std::string>> Daemon::hurry() {
 
 Task<> Daemon::close() {
   if (mounts_) co_await mounts_->close();
-  if (control_) co_await control_->close();
+  // Once, however often we are closed.
+  if (auto control = std::move(control_)) co_await control->close();
 }
 
 std::string Daemon::queue_json(std::size_t items) const {

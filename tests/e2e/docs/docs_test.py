@@ -205,6 +205,9 @@ class Page:
         for one in mounts:
             self.world.call("umount", one, home=self.home, status=0)
         self.stop()
+        grid = os.path.join(self.home, "grid")
+        if os.path.exists(os.path.join(grid, "server-1")):
+            self.world.call("grid", "stop", "--dir", grid)
 
 
 def blocks_of(text):

@@ -68,7 +68,8 @@ def settings_are_read_again(w):
                "[log]\nfile = run.log\nformat = json\n")
     w.daemon.send_signal(signal.SIGHUP)
     w.wait("the new parts", lambda: w.serving("storage", "ftp", f"mount {second}"))
-    check(set(w.parts()) == {"storage", "ftp", f"mount {second}", f"mount {w.drive}"}, w.parts())
+    w.wait("SFTP goes", lambda: set(w.parts()) == {"storage", "ftp", f"mount {second}",
+                                                   f"mount {w.drive}"})
     with open(os.path.join(second, "from-ftp")) as f:
         check(f.read() == "ftp", "the second mount")
     check(w.curl(f"ftp://127.0.0.1:{w.ftp}/from-mount") == b"mount", "FTP on its new port")
@@ -133,6 +134,9 @@ def main():
             for case in (scenario, settings_are_read_again, one_daemon_only, killed):
                 case(w)
                 print("ok     ", case.__name__, flush=True)
+        except Exception:
+            print(w.logged()[-4000:])
+            raise
         finally:
             w.clear()
     return 0

@@ -76,8 +76,10 @@ class World:
             self.daemon.wait()
         # A mount whose process is gone cannot be looked at, only be seen in the table.
         with open("/proc/mounts") as mounts:
-            if any(line.split()[1] == self.drive for line in mounts):
-                subprocess.run(["umount", "-l", self.drive], check=True)
+            ours = [line.split()[1] for line in mounts]
+        for path in ours:
+            if path.startswith(self.work + "/"):
+                subprocess.run(["umount", "-l", path], check=True)
         subprocess.run([self.lafs_program, "grid", "stop", "--dir", self.grid], capture_output=True)
 
     def make(self, more=""):
