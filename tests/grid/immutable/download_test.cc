@@ -5,6 +5,7 @@
 #include "encode_helper.h"
 #include "grid/caps/keys.h"
 #include "grid/immutable/chk_reader.h"
+#include "grid/immutable/chk_stream.h"
 #include "grid/immutable/ueb.h"
 #include "tests/fake/fake_grid.h"
 
@@ -387,6 +388,56 @@ TEST_CASE("with n-k servers gone bad on the way hardly anything is asked of them
     }
     for (std::size_t s = 7; s < 10; ++s) CHECK(grid.server(s).calls(Verb::read) > 80);
   }
+}
+
+namespace {
+// What a stream gives, at most `pieces` of it; then it is closed, whatever is on its way.
+Task<Result<Bytes>> stream_task(FakeGrid& grid, ChkCap cap, std::uint64_t offset,
+                                std::uint64_t length, std::size_t pieces) {
+  auto executor = co_await asio::this_coro::executor;
+  auto file =
+      std::make_shared<ImmutableFile>(executor, grid.roster(), pool(), verifier_of(cap), quick());
+  auto stream = std::make_unique<ChkStream>(executor, file, cap.key, pool(), offset, length);
+  Result<Bytes> out = Bytes();
+  for (; pieces > 0 && out; --pieces) {
+    auto data = co_await stream->next();
+    if (!data) {
+      out = std::unexpected(std::move(data).error());
+    } else if (data->empty()) {
+      break;
+    } else {
+      append(*out, *data);
+    }
+  }
+  co_await stream->close();
+  co_await file->close();
+  co_return out;
+}
+}  // namespace
+
+TEST_CASE("a stream gives any stretch of a file in order, and can be left at any time") {
+  FakeGrid grid({.servers = 10});
+  for (std::size_t s = 0; s < 10; ++s) grid.server(s).faults.delay = std::chrono::milliseconds(s);
+  constexpr std::size_t size = 9'000'001;  // more than is on its way at first
+  const auto data = pattern(size);
+  const auto made = put(grid, data, {.k = 3, .happy = 1, .n = 10, .max_segment_size = 300'000});
+  const auto part = [&](std::uint64_t offset, std::uint64_t length) {
+    return to_bytes(ByteView(data).subspan(offset, std::min<std::uint64_t>(length, size - offset)));
+  };
+  for (auto [offset, length] : {std::pair<std::uint64_t, std::uint64_t>{0, UINT64_MAX},
+                                {1, 299'999},
+                                {299'999, 2},
+                                {5'000'000, 700'000},
+                                {size - 1, 5},
+                                {size, 5}}) {
+    CHECK(run(stream_task(grid, made.cap, offset, length, 1000)) == part(offset, length));
+  }
+  for (std::size_t pieces : {0, 1, 3}) {
+    CHECK(run(stream_task(grid, made.cap, 0, UINT64_MAX, pieces)) == part(0, pieces * 300'000));
+  }
+  for (std::size_t s = 0; s < 10; ++s) grid.server(s).set_gone();
+  CHECK(run(stream_task(grid, made.cap, 0, UINT64_MAX, 1000)).error().code ==
+        Errc::not_enough_shares);
 }
 
 TEST_CASE("with too few servers that answer the deadline ends the wait") {
