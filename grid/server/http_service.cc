@@ -52,7 +52,7 @@ struct HttpService::State {
         tls(server_tls(identity)),
         figures(options.metrics ? *options.metrics : own_metrics),
         memory(e, options.body_memory),
-        context{s, options, exchange, figures, memory, draining},
+        context{s, options, exchange, figures, memory, pieces, draining},
         tasks(e),
         watch(e),
         listener(e, [this](int fd) { accepted(fd); }) {}
@@ -99,6 +99,7 @@ struct HttpService::State {
   metrics::Registry own_metrics;
   HttpFigures figures;
   Limiter memory;
+  PieceBuffers pieces;
   bool draining = false;
   bool closing = false;
   SessionContext context;

@@ -15,7 +15,7 @@ namespace {
 
 namespace beast = boost::beast;
 
-constexpr std::size_t piece = 1 << 20;  // of a body that is passed on while it comes
+constexpr auto piece = PieceBuffers::piece;  // of a body that is passed on while it comes
 constexpr std::size_t progress_step = 64 << 10;
 // A rest of a body nobody wants is read to its end if it is no longer than this.
 constexpr std::uint64_t most_drained = 8 << 20;
@@ -47,11 +47,14 @@ class PieceWriter {
   PieceWriter(asio::any_io_executor executor, Server& server, const HttpCall& call)
       : server_(server), call_(call), task_(std::move(executor)) {}
 
-  // Takes the bytes, and gives the buffer of the piece before for them. The caller has joined.
-  void begin(std::uint64_t at, Bytes& bytes) {
-    std::swap(bytes, bytes_);
-    task_.spawn(write(at));
+  // Writes the first `size` bytes of the buffer, and gives that of the piece before for it (empty:
+  // there was none). The caller has joined.
+  void begin(std::uint64_t at, Bytes& buffer, std::size_t size) {
+    std::swap(buffer, buffer_);
+    task_.spawn(write(at, size));
   }
+  // After everything.
+  Bytes take_buffer() { return std::move(buffer_); }
   // Waits for the write under way. False when it failed.
   Task<bool> join() {
     co_await task_.join();
@@ -61,13 +64,14 @@ class PieceWriter {
   const std::optional<Result<WriteProgress>>& last() const { return last_; }
 
  private:
-  Task<> write(std::uint64_t at) {
-    last_ = co_await server_.write(call_.si, call_.number, call_.upload, at, bytes_);
+  Task<> write(std::uint64_t at, std::size_t size) {
+    const auto bytes = ByteView(buffer_).first(size);
+    last_ = co_await server_.write(call_.si, call_.number, call_.upload, at, bytes);
   }
 
   Server& server_;
   const HttpCall& call_;
-  Bytes bytes_;
+  Bytes buffer_;
   std::optional<Result<WriteProgress>> last_;
   TaskGroup task_;
 };
@@ -294,25 +298,28 @@ Task<Result<>> HttpSession::do_write(const HttpCall& call, RequestBody& body) {
   // While one piece goes to the disk, the next one comes in.
   const auto executor = co_await asio::this_coro::executor;
   PieceWriter writer(executor, context_.server, call);
-  Bytes bytes;
+  Bytes buffer;
   Result<> received;
   bool too_short = false;
   for (auto at = range.begin; at < range.end;) {
-    bytes.resize(static_cast<std::size_t>(std::min<std::uint64_t>(range.end - at, piece)));
-    auto n = co_await body.read(bytes);
+    const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(range.end - at, piece));
+    if (buffer.empty()) buffer = range.size() < piece / 2 ? Bytes(size) : context_.pieces.take();
+    auto n = co_await body.read(MutableBytes(buffer).first(size));
     if (!n) received = std::unexpected(std::move(n).error());
     const bool good = co_await writer.join();
     if (!received || !good) break;
     context_.figures.received(*n);
-    if (*n < bytes.size()) {
+    if (*n < size) {
       too_short = true;
       break;
     }
-    writer.begin(at, bytes);
+    writer.begin(at, buffer, size);
     at += *n;
     // More than the share holds: what comes after its last byte is an error of the next write.
   }
   co_await writer.join();
+  context_.pieces.give(std::move(buffer));
+  context_.pieces.give(writer.take_buffer());
   if (!received) co_return received;
   if (const auto& progress = writer.last()) {
     if (!*progress) {

@@ -12,13 +12,35 @@
 
 namespace lafs::grid::storage {
 
+// Memory for the pieces of bodies that pass through. It is used again: clearing fresh memory takes
+// a good part of the time that receiving into it does.
+class PieceBuffers {
+ public:
+  static constexpr std::size_t piece = 1 << 20;
+
+  Bytes take() {
+    if (spare_.empty()) return Bytes(piece);
+    auto out = std::move(spare_.back());
+    spare_.pop_back();
+    return out;
+  }
+  void give(Bytes buffer) {
+    if (buffer.size() == piece && spare_.size() < most_spare) spare_.push_back(std::move(buffer));
+  }
+
+ private:
+  static constexpr std::size_t most_spare = 8;
+  std::vector<Bytes> spare_;
+};
+
 // What all connections of a service share; outlives them.
 struct SessionContext {
   Server& server;
   const HttpService::Options& options;
   const HttpExchange& exchange;
   HttpFigures& figures;
-  Limiter& memory;       // bytes of large bodies, either way
+  Limiter& memory;  // bytes of large bodies, either way
+  PieceBuffers& pieces;
   const bool& draining;  // the reply under way is the connection's last
 };
 
