@@ -44,7 +44,10 @@ std::optional<ByKind> DiskServer::usage() const {
 bool DiskServer::wants_walk() const { return state_->index && state_->index->wants_walk(); }
 
 void DiskServer::walk_done(unsigned index) {
-  if (state_->index && index == state_->index_number) state_->index->set_complete(true);
+  if (!state_->index || index != state_->index_number) return;
+  state_->index->set_complete(true);
+  // Whoever waited for the walk looks next.
+  state_->index->commit();
 }
 
 void DiskServer::renew_index() {

@@ -66,7 +66,8 @@ class Server:
             [self.lafs, "--node", self.dir, "--log", "debug", "serve", "storage"],
             stdout=subprocess.DEVNULL, stderr=self.log, env=dict(os.environ, NOTIFY_SOCKET=self.notify))
         self.heard = heard
-        check(heard.recv(100) == b"READY=1", "systemd is not told of readiness")
+        while b"READY=1" not in heard.recv(1000).split(b"\n"):  # a status may come first, and with it
+            pass
         if not os.path.exists(self.client):
             self.run("create-node", "--grid", os.path.join(self.dir, "private/storage.yaml"),
                      "--shares", "1,1,1", node=self.client)
