@@ -176,8 +176,12 @@ void UploadQueue::failed(Job job, Error error, TimePoint now) {
   any_failed_ = true;
   state.urgent = false;
   ++failures_in_a_row_;
-  if (away()) next_probe_ = now + backoff(failures_in_a_row_ - limits_.away_after + 1);
-  wait(job, state, now + backoff(state.attempts));
+  auto due = now + backoff(state.attempts);
+  if (away()) {
+    next_probe_ = now + backoff(failures_in_a_row_ - limits_.away_after + 1);
+    due = std::max(due, next_probe_);
+  }
+  wait(job, state, due);
 }
 
 Duration UploadQueue::backoff(unsigned failures) {
