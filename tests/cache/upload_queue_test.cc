@@ -145,6 +145,7 @@ TEST_CASE("failures are tried again for ever, ever less often") {
     REQUIRE(queue.start(now));
     queue.failed(content(1), Error{Errc::unreachable, "away"}, now);
     queue.add(names(2), 0, now, false);
+    queue.urge(names(2), now);  // the grid is taken to be away: others have to wait
     REQUIRE(queue.start(now) == names(2));
     queue.succeeded(names(2), now);
     CHECK(queue.start(now + 1s) == content(1));
