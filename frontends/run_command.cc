@@ -256,11 +256,19 @@ Task<Result<>> serve_storage(House& house, Stop& stop, Supervisor::State& state)
 
 Task<Result<>> serve_introducer(House& house, Stop& stop, Supervisor::State& state) {
   // Beside a storage server it needs a port of its own.
-  CO_TRY(port, house.node.config().text("introducer", "port"));
-  std::optional<grid::Endpoint> at;
+  const auto& config = house.node.config();
+  CO_TRY(port, config.text("introducer", "port"));
+  CO_TRY(location, config.text("introducer", "location"));
+  std::optional<grid::Places> at;
   if (port) {
-    CO_TRY(places, grid::parse_tub_port(*port));
-    if (!places.empty()) at = places.front();
+    auto places = grid::places_of(*port, location);
+    if (!places)
+      co_return fail(Errc::bad_config, config.where("introducer", "port") +
+                                           ": [introducer] port: " + places.error().context);
+    at = std::move(*places);
+  } else if (location) {
+    co_return fail(Errc::bad_config, config.where("introducer", "location") +
+                                         ": [introducer] location: set [introducer] port as well");
   }
   CO_TRY(introducer, grid::IntroducerNode::start(house.io.executor, house.node, at));
   log::info("introducer; its address is in " + house.node.private_path("introducer.furl").string());

@@ -8,11 +8,11 @@ namespace lafs::grid {
 
 Result<std::unique_ptr<IntroducerNode>> IntroducerNode::start(asio::any_io_executor executor,
                                                               const NodeDir& node,
-                                                              std::optional<Endpoint> address) {
+                                                              std::optional<Places> at) {
   auto out = std::make_unique<IntroducerNode>();
   Places places;
-  if (address) {
-    places = places_at(*address);
+  if (at) {
+    places = std::move(*at);
   } else {
     TRY(configured, configured_places(node));
     places = std::move(configured);
@@ -33,7 +33,7 @@ Result<std::unique_ptr<IntroducerNode>> IntroducerNode::start(asio::any_io_execu
   out->service_ =
       std::make_unique<introducer::Service>(executor, out->identity_, std::move(options));
   TRY_DO(out->service_->load());
-  for (const auto& at : places.listen) TRY_DO(out->service_->listen(at.host, at.port));
+  for (const auto& on : places.listen) TRY_DO(out->service_->listen(on.host, on.port));
   out->service_->start();
   return out;
 }

@@ -19,11 +19,11 @@ namespace lafs::grid {
 
 class IntroducerNode {
  public:
-  // `address`: listen there, and announce it, instead of what tahoe.cfg says. Errc::bad_config,
+  // `at`: listen there, and announce it, instead of what tahoe.cfg says. Errc::bad_config,
   // busy.
   static Result<std::unique_ptr<IntroducerNode>> start(asio::any_io_executor executor,
                                                        const NodeDir& node,
-                                                       std::optional<Endpoint> address);
+                                                       std::optional<Places> at);
 
   // Other peers, once what is returned is called. Errc::bad_config.
   Result<std::function<void()>> reload(const NodeDir& node);

@@ -70,6 +70,18 @@ Result<> note(const stdfs::path& file, const std::string& line) {
   return replace_file(file, line + "\n", public_file);
 }
 
+std::string hints_of(std::string_view location, std::uint16_t port) {
+  std::string out;
+  while (!location.empty()) {
+    const auto hint = location.substr(0, location.find(','));
+    location.remove_prefix(std::min(location.size(), hint.size() + 1));
+    const auto name = trimmed(hint);
+    if (!out.empty()) out += ',';
+    out += name == "AUTO" ? local_hints(port) : std::string(name);
+  }
+  return out;
+}
+
 bool holds_shares(const stdfs::path& storage) {
   std::error_code error;
   for (stdfs::directory_iterator i(storage / "shares", error), end; !error && i != end;
@@ -106,18 +118,19 @@ Result<Places> configured_places(const NodeDir& node) {
                  "is disabled; a storage server needs a port, e.g. tcp:3457, or --addr");
   }
   TRY(given_location, config.text("node", "tub.location"));
-  std::string_view rest = given_location ? std::string_view(*given_location) : "AUTO";
-  while (!rest.empty()) {
-    const auto hint = rest.substr(0, rest.find(','));
-    rest.remove_prefix(std::min(rest.size(), hint.size() + 1));
-    const auto name = trimmed(hint);
-    if (!out.location.empty()) out.location += ',';
-    out.location += name == "AUTO" ? local_hints(out.listen.front().port) : std::string(name);
-  }
+  out.location = hints_of(given_location ? std::string_view(*given_location) : "AUTO",
+                          out.listen.front().port);
   return out;
 }
 
 Places places_at(const Endpoint& address) { return {{address}, hint_of(address)}; }
+
+Result<Places> places_of(std::string_view port, std::optional<std::string_view> location) {
+  TRY(listen, parse_tub_port(port));
+  if (listen.empty()) return fail(Errc::bad_argument, "a port is needed, e.g. tcp:3457");
+  auto hints = hints_of(location.value_or("AUTO"), listen.front().port);
+  return Places{std::move(listen), std::move(hints)};
+}
 
 Result<storage::Furl> own_furl(const stdfs::path& file, const storage::Identity& identity,
                                const std::string& location) {

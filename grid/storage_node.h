@@ -40,6 +40,9 @@ struct Places {
 };
 Result<Places> configured_places(const NodeDir& node);
 Places places_at(const Endpoint& address);
+// The same of a port and a location as other settings give them; no location means "AUTO".
+// Errc::bad_argument.
+Result<Places> places_of(std::string_view port, std::optional<std::string_view> location);
 
 // The Foolscap address in a file of one line, whose secret name is made when it is missing and kept
 // otherwise; the file is brought up to date with where we are. Errc::bad_config when it belongs to

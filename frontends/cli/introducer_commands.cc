@@ -18,11 +18,11 @@ namespace {
 
 Task<Result<Exit>> serve_introducer(Io io, const Globals& globals, const std::string& address) {
   std::signal(SIGPIPE, SIG_IGN);
-  std::optional<grid::Endpoint> at;
+  std::optional<grid::Places> at;
   if (!address.empty()) {
     CO_TRY(parsed, grid::Endpoint::parse(address));
     if (!parsed.port) co_return fail(Errc::bad_argument, "--addr needs a port other than 0");
-    at = parsed;
+    at = grid::places_at(parsed);
   }
   CO_TRY(node, grid::NodeDir::open(globals.node_path()));
   DaemonProcess process(io.executor, node.path(), globals.log_level);

@@ -51,6 +51,19 @@ TEST_CASE("tub.port names places to listen on") {
   }
 }
 
+TEST_CASE("a port and a location say where to listen and what to announce") {
+  const auto given = places_of("tcp:3457:interface=127.0.0.1", "tcp:grid.example.org:3457");
+  REQUIRE(given);
+  CHECK(given->listen == std::vector<Endpoint>{{"127.0.0.1", 3457}});
+  CHECK(given->location == "tcp:grid.example.org:3457");
+  // Nobody can connect to "any address": what is announced are the addresses there are.
+  const auto found = places_of("tcp:3457", std::nullopt);
+  REQUIRE(found);
+  CHECK(found->location.find("0.0.0.0") == std::string::npos);
+  CHECK(places_of("tcp:3457", "AUTO,tcp:a.example:1")->location.ends_with(",tcp:a.example:1"));
+  CHECK(places_of("disabled", std::nullopt).error().code == Errc::bad_argument);
+}
+
 TEST_CASE("a storage node keeps its identity") {
   TemporaryFolder folder;
   const auto node = node_with(folder.path(), usual);
