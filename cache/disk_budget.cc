@@ -30,17 +30,37 @@ std::uint64_t DiskBudget::available() {
   return std::min(of_disk, of_limit);
 }
 
-Result<> DiskBudget::take(std::uint64_t bytes) {
+Result<> DiskBudget::take(std::uint64_t file, std::uint64_t bytes) {
   const auto left = available();
   if (left == 0 || bytes > left)
     return fail(Errc::no_space,
                 "the cache in " + directory_ + " has no room for more that waits for the grid");
+  if (bytes > 0) files_[file] += bytes;
   used_ += bytes;
   taken_since_look_ += bytes;
   return {};
 }
 
-void DiskBudget::give_back(std::uint64_t bytes) { used_ -= std::min(bytes, used_); }
+void DiskBudget::charge(std::uint64_t file, std::uint64_t bytes) {
+  auto& now = files_[file];
+  used_ = used_ - now + bytes;
+  now = bytes;
+}
+
+void DiskBudget::give_back(std::uint64_t file, std::uint64_t bytes) {
+  const auto it = files_.find(file);
+  if (it == files_.end()) return;
+  bytes = std::min(bytes, it->second);
+  it->second -= bytes;
+  used_ -= bytes;
+}
+
+void DiskBudget::forget(std::uint64_t file) {
+  const auto it = files_.find(file);
+  if (it == files_.end()) return;
+  used_ -= it->second;
+  files_.erase(it);
+}
 
 double DiskBudget::pressure() {
   const auto left = available();

@@ -4,6 +4,8 @@
 // How much of the disk staged files may take. A write that goes over it fails with Errc::no_space;
 // before that, pressure() rises so that writers can be slowed down. I/O thread only.
 
+#include <unordered_map>
+
 #include "cache/disk.h"
 #include "grid/base/task.h"
 
@@ -17,10 +19,13 @@ class DiskBudget {
   };
   DiskBudget(const Disk& disk, std::string directory, Options options);
 
-  Result<> take(std::uint64_t bytes);
-  // What is on the disk already.
-  void charge(std::uint64_t bytes) { used_ += bytes; }
-  void give_back(std::uint64_t bytes);
+  // More of the staging file `file` (0: of a new one), which counts until it is forgotten, whether
+  // it is open or not. Errc::no_space.
+  Result<> take(std::uint64_t file, std::uint64_t bytes);
+  // What of it is on the disk already: all there is.
+  void charge(std::uint64_t file, std::uint64_t bytes);
+  void give_back(std::uint64_t file, std::uint64_t bytes);
+  void forget(std::uint64_t file);  // it is gone
   std::uint64_t used() const { return used_; }
   // What may still be staged.
   std::uint64_t available();
@@ -32,7 +37,8 @@ class DiskBudget {
   const Disk& disk_;
   std::string directory_;
   Options options_;
-  std::uint64_t used_ = 0;
+  std::unordered_map<std::uint64_t, std::uint64_t> files_;  // bytes of each
+  std::uint64_t used_ = 0;                                  // by all
   std::uint64_t disk_free_ = 0;
   std::uint64_t taken_since_look_ = 0;
   TimePoint next_look_{};

@@ -67,9 +67,7 @@ StagedFile::StagedFile(std::shared_ptr<DiskFile> file, std::unique_ptr<Cipher> c
                        std::uint64_t size)
     : file_(std::move(file)), size_(size), inherited_size_(size), cipher_(std::move(cipher)) {}
 
-StagedFile::~StagedFile() {
-  if (budget_) budget_->give_back(charged_.total());
-}
+StagedFile::~StagedFile() = default;
 
 const StagedKey& StagedFile::key() const { return cipher_->key; }
 
@@ -89,7 +87,7 @@ Result<> StagedFile::charge(ByteRange more) {
   std::uint64_t bytes = 0;
   for (const auto& gap : charged_.missing(more)) bytes += gap.size();
   if (bytes == 0) return {};
-  TRY_DO(budget_->take(bytes));
+  TRY_DO(budget_->take(id_, bytes));
   charged_.add(more);
   return {};
 }
@@ -208,7 +206,7 @@ Result<> StagedFile::trim() {
   for (const auto& gap : needed.missing({0, end - content_at}))
     TRY_DO(file_->punch(content_at + gap.begin, gap.size()));
   if (!budget_) return {};
-  budget_->give_back(charged_.total() - needed.total());
+  budget_->give_back(id_, charged_.total() - needed.total());
   charged_ = std::move(needed);
   return {};
 }
@@ -242,7 +240,7 @@ std::string Staging::path_of(StagedId id) const {
 
 Result<std::unique_ptr<StagedFile>> Staging::create(std::uint64_t size, std::string_view label) {
   const auto id = next_id_++;
-  TRY_DO(budget_->take(0));
+  TRY_DO(budget_->take(0, 0));
   TRY(file, disk_.open(path_of(id), Disk::Open::create_new));
   auto cipher = std::make_unique<StagedFile::Cipher>(grid::random_secret<32>());
   Bytes page(sector_size), inside(cipher->key.view().begin(), cipher->key.view().end());
@@ -270,6 +268,12 @@ Staging::Memory Staging::memory_of(const StagedFile& file) {
   return {file.id_, file.key(), file.size_, file.inherited_size_, file.local_};
 }
 
+void Staging::keep(const Memory& memory) {
+  RangeSet sectors;
+  for (const auto& range : memory.local.ranges()) sectors.add(whole_sectors(range));
+  budget_->charge(memory.id, sectors.total());
+}
+
 Result<std::unique_ptr<StagedFile>> Staging::reopen(const Memory& memory) {
   TRY(file, disk_.open(path_of(memory.id), Disk::Open::existing));
   TRY(end, file->size());
@@ -285,7 +289,7 @@ Result<std::unique_ptr<StagedFile>> Staging::reopen(const Memory& memory) {
   for (const auto& range : ranges) opened->charged_.add(whole_sectors(range));
   opened->dirty_ = dirty_;
   opened->budget_ = budget_;
-  budget_->charge(opened->charged_.total());
+  budget_->charge(opened->id_, opened->charged_.total());
   return opened;
 }
 

@@ -122,6 +122,8 @@ class Staging {
   // Errc::not_found when the file is gone, corrupt when it is shorter than its ranges say. Charged
   // to the budget.
   Result<std::unique_ptr<StagedFile>> reopen(const Memory& memory);
+  // It was there before this process: its bytes count. Its file is not opened.
+  void keep(const Memory& memory);
   // A file that nobody remembers, because the store or the journal was damaged: what its first page
   // and its blocks tell. The size is a whole number of sectors. Errc::corrupt, not_found.
   struct Salvaged {

@@ -100,8 +100,10 @@ Result<> WriteBack::recover(Disk& disk) {
   std::size_t aside = 0;
   std::set<StagedId> known;
   for (auto number : tree_.kept())
-    if (const auto* inode = tree_.find(number); inode->content)
+    if (const auto* inode = tree_.find(number); inode->content) {
       known.insert(inode->content->staged.id);
+      staging_->keep(inode->content->staged);
+    }
   TRY(ids, staging_->ids());
   for (auto id : ids)
     if (!known.contains(id)) {
@@ -252,6 +254,7 @@ Task<> WriteBack::remove_staged(std::vector<StagedId> ids) {
   };
   const auto done = co_await offload(client_.client().pool(), std::ref(work));
   if (!done) log::warning("staging file: " + done.error().message());
+  for (auto id : ids) staging_->budget().forget(id);
   removing_ = false;
 }
 

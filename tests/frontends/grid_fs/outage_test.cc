@@ -292,6 +292,56 @@ TEST_CASE("a directory whose shares are lost is removed, one that cannot be reac
   });
 }
 
+TEST_CASE("a full disk slows writers down, then says so, and loses nothing") {
+  on_grid([](auto executor, FakeGrid& g, Pool& p, grid::Cap root) -> Task<> {
+    Setting setting{.fs = {}, .budget = {.most_bytes = 400'000, .min_free = 0}};
+    Drive drive(executor, g, p, root, setting);
+    auto names = co_await drive.names(root_node);
+    REQUIRE(names.has_value());
+    set_gone(g, true);
+    int kept = 0;
+    Result<> put;
+    Duration first{}, last{};
+    for (; kept < 1000; ++kept) {
+      const auto begin = Clock::now();
+      put = co_await drive.put("f" + std::to_string(kept), pattern(20'000, kept));
+      if (!put) break;
+      (kept == 0 ? first : last) = Clock::now() - begin;
+    }
+    REQUIRE_FALSE(put.has_value());
+    CHECK(put.error().code == Errc::no_space);
+    CHECK(kept >= 10);
+    CHECK(last > 10ms);
+    // Names and removals still have their place.
+    auto made = co_await drive.fs().mkdir(root_node, "d", 0755, somebody);
+    CHECK(made.has_value());
+    for (int i = 0; i < kept; ++i) {
+      auto got = co_await drive.get("f" + std::to_string(i));
+      REQUIRE(got.has_value());
+      CHECK(*got == pattern(20'000, i));
+    }
+    set_gone(g, false);
+    auto settled = co_await drive.settle();
+    REQUIRE(settled.has_value());
+    // There is room again.
+    while (drive.write_back().room() < 200'000) co_await sleep_for(10ms);
+    put = co_await drive.put("more", pattern(20'000, 77));
+    CHECK(put.has_value());
+    settled = co_await drive.settle();
+    CHECK(settled.has_value());
+    Drive other(executor, g, p, root);
+    for (int i = 0; i < kept; ++i) {
+      auto got = co_await other.get("f" + std::to_string(i));
+      REQUIRE(got.has_value());
+      CHECK(*got == pattern(20'000, i));
+    }
+    for (auto* one : {&other, &drive}) {
+      auto done = co_await closed(*one);
+      CHECK(done.has_value());
+    }
+  });
+}
+
 TEST_CASE("a damaged cache is reported, and what is intact is saved") {
   on_grid([](auto executor, FakeGrid& g, Pool& p, grid::Cap root) -> Task<> {
     Scratch scratch;
