@@ -14,6 +14,7 @@
 #include <sstream>
 #include <utility>
 
+#include "frontends/cli/output.h"
 #include "grid/crypto/random.h"
 
 namespace lafs {
@@ -265,6 +266,20 @@ void Rivals::compare_cost(const std::string& name, const std::string& unit,
     if (of_sides[0] > 0) figure.ratio = of_sides[1] / of_sides[0];
   }
   figures_.push_back(figure);
+}
+
+Result<cli::Exit> print_rivals(
+    const std::string& directory, bool json,
+    const std::function<Result<std::vector<cli::Figure>>(const std::filesystem::path&)>& measure) {
+  const auto disk = directory.empty() ? stdfs::temp_directory_path() : stdfs::path(directory);
+  auto pattern = (disk / "lafs-bench-XXXXXX").string();
+  if (!::mkdtemp(pattern.data())) return fail(Errc::io, "cannot make " + pattern);
+  auto figures = measure(pattern);
+  std::error_code ignored;
+  stdfs::remove_all(pattern, ignored);
+  if (!figures) return std::unexpected(std::move(figures.error()));
+  cli::print(json ? cli::figures_json(*figures) + "\n" : cli::figures_table(*figures));
+  return cli::Exit::ok;
 }
 
 }  // namespace lafs

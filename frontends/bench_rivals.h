@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "frontends/cli/bench/figures.h"
+#include "frontends/cli/convert.h"
 #include "grid/base/result.h"
 
 namespace lafs {
@@ -89,5 +90,11 @@ class Rivals {
   std::vector<pid_t> servers_;
   std::vector<cli::Figure> figures_;
 };
+
+// What `measure` finds in a new folder on the disk of `directory` (empty: where temporary files
+// are), printed. The folder is gone afterwards.
+Result<cli::Exit> print_rivals(
+    const std::string& directory, bool json,
+    const std::function<Result<std::vector<cli::Figure>>(const std::filesystem::path&)>& measure);
 
 }  // namespace lafs

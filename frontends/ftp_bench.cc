@@ -93,8 +93,8 @@ class Talk {
 struct Side {
   std::string name, user, password;
   std::uint16_t port = 0;
-  std::string folder;   // below the login's directory; ends with a slash when there is one
-  std::string listing;  // the command for a big directory
+  std::string folder = {};   // below the login's directory; ends with a slash when there is one
+  std::string listing = {};  // the command for a big directory
 };
 
 class Bench {
@@ -250,20 +250,10 @@ class Bench {
 };
 
 Result<Exit> bench_ftp(const Options& options) {
-  const auto directory =
-      options.directory.empty() ? stdfs::temp_directory_path() : stdfs::path(options.directory);
-  auto pattern = (directory / "lafs-ftp-XXXXXX").string();
-  if (!::mkdtemp(pattern.data())) return fail(Errc::io, "cannot make " + pattern);
-  Result<std::vector<cli::Figure>> figures;
-  {
-    Bench bench(options, pattern);
-    figures = bench.measure();
-  }
-  std::error_code ignored;
-  stdfs::remove_all(pattern, ignored);
-  if (!figures) return std::unexpected(std::move(figures.error()));
-  cli::print(options.json ? cli::figures_json(*figures) + "\n" : cli::figures_table(*figures));
-  return Exit::ok;
+  return print_rivals(options.directory, options.json, [&](const stdfs::path& work) {
+    Bench bench(options, work);
+    return bench.measure();
+  });
 }
 
 }  // namespace

@@ -76,14 +76,14 @@ Task<> drain(Drive& drive, const Daemon& daemon) {
 }
 
 Task<Result<>> serve_mounts(Session& session, Drive& drive, FilesDaemon& files,
-                            MountRequest request, Detached* detached) {
+                            MountRequest request, Detached* detached,
+                            std::optional<grid::FileLock>& pid_file) {
   auto& daemon = files.daemon();
-  std::optional<grid::FileLock> lock;
   if (request.words.pid_file) {
     auto taken = grid::FileLock::try_take(*request.words.pid_file);
     if (!taken) co_return annotate(std::move(taken.error()), "pid file");
-    lock.emplace(std::move(*taken));
-    CO_TRY_DO(lock->write(std::to_string(::getpid()) + "\n"));
+    pid_file.emplace(std::move(*taken));
+    CO_TRY_DO(pid_file->write(std::to_string(::getpid()) + "\n"));
   }
   const auto log_file =
       request.words.log_file.value_or((session.node().path() / "mount.log").string());
@@ -103,7 +103,7 @@ Task<Result<>> serve_mounts(Session& session, Drive& drive, FilesDaemon& files,
 }
 
 Task<Result<Exit>> serve(Session& session, MountRequest request, Detached* detached,
-                         std::string log_level) {
+                         std::string log_level, std::optional<grid::FileLock>& pid_file) {
   Drive drive(session);
   CacheSettings cache;
   cache.directory = request.words.cache_dir;
@@ -112,7 +112,8 @@ Task<Result<Exit>> serve(Session& session, MountRequest request, Detached* detac
   cache.keep_reads = request.words.cache_reads.value_or(true);
   drive.set_cache(std::move(cache));
   FilesDaemon files(drive, log_level);
-  auto outcome = co_await serve_mounts(session, drive, files, std::move(request), detached);
+  auto outcome =
+      co_await serve_mounts(session, drive, files, std::move(request), detached, pid_file);
   co_await cli::heard_stop();
   co_await files.close();
   auto closed = co_await drive.close();
@@ -184,9 +185,11 @@ Result<Exit> mount(const Commands& commands, const Options& options) {
     detached.emplace(std::move(forked));
   }
   auto* background = detached ? &*detached : nullptr;
+  // Held until there is nothing left to do: whoever waits for it may then take everything away.
+  std::optional<grid::FileLock> pid_file;
   auto ended = cli::run_io([&](Io io) {
     return cli::with_session(io, globals, [&](Session& session) {
-      return serve(session, std::move(request), background, globals.log_level);
+      return serve(session, std::move(request), background, globals.log_level, pid_file);
     });
   });
   if (!detached) {
@@ -254,7 +257,9 @@ void add_mount_commands(Commands& commands) {
   mounting->add_flag("-f,--foreground", options->foreground, "Stay at the terminal");
   mounting->add_flag("-d,--debug", options->debug, "Stay, and say what happens");
   mounting->add_flag("-s", options->single, "One thread (it is always one)");
-  mounting->add_option("--pid-file", options->pid_file, "Locked while mounted; says the process")
+  mounting
+      ->add_option("--pid-file", options->pid_file,
+                   "Locked until the process ends; says which it is")
       ->type_name("FILE");
   mounting->add_option("--log-file", options->log_file, "Default: mount.log in the node directory")
       ->type_name("FILE");

@@ -197,20 +197,10 @@ class Bench {
 };
 
 Result<Exit> bench_sftp(const Options& options) {
-  const auto directory =
-      options.directory.empty() ? stdfs::temp_directory_path() : stdfs::path(options.directory);
-  auto pattern = (directory / "lafs-sftp-XXXXXX").string();
-  if (!::mkdtemp(pattern.data())) return fail(Errc::io, "cannot make " + pattern);
-  Result<std::vector<cli::Figure>> figures;
-  {
-    Bench bench(options, pattern);
-    figures = bench.measure();
-  }
-  std::error_code ignored;
-  stdfs::remove_all(pattern, ignored);
-  if (!figures) return std::unexpected(std::move(figures.error()));
-  cli::print(options.json ? cli::figures_json(*figures) + "\n" : cli::figures_table(*figures));
-  return Exit::ok;
+  return print_rivals(options.directory, options.json, [&](const stdfs::path& work) {
+    Bench bench(options, work);
+    return bench.measure();
+  });
 }
 
 }  // namespace

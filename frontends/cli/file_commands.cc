@@ -192,10 +192,7 @@ void add_file_commands(Commands& commands) {
   const auto run = [&commands](CLI::App* command, std::shared_ptr<Options> options,
                                Task<Result<Exit>> (*body)(Session&, const Options&)) {
     command->add_flag("-q,--quiet", options->quiet, "No progress bar");
-    commands.on_io(command, [&commands, options, body](Io io) {
-      return with_session(io, commands.globals(),
-                          [options, body](Session& session) { return body(session, *options); });
-    });
+    on_session(commands, command, options, body);
   };
 
   auto* putting = commands.add("put", "Store a local file, or standard input, on the grid");

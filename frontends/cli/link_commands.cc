@@ -107,30 +107,23 @@ Result<Exit> list_aliases(const grid::NodeDir& node, const Options& options) {
 }  // namespace
 
 void add_link_commands(Commands& commands) {
-  const auto run = [&commands](CLI::App* command, std::shared_ptr<Options> options,
-                               Task<Result<Exit>> (*body)(Session&, const Options&)) {
-    commands.on_io(command, [&commands, options, body](Io io) {
-      return with_session(io, commands.globals(),
-                          [options, body](Session& session) { return body(session, *options); });
-    });
-  };
   auto l = std::make_shared<Options>();
   auto* linking = commands.add("ln", "Give what is on the grid another name");
   linking->add_option("FROM", l->from, "A cap, alias:path or cap/path")->required();
   linking->add_option("TO", l->to, "The new name, or a directory to put it into")->required();
   linking->add_flag("-f", l->force, "Replace a file of that name");
-  run(linking, l, ln);
+  on_session(commands, linking, l, ln);
 
   auto c = std::make_shared<Options>();
   auto* creating = commands.add("create-alias", "Make a new directory and an alias for it");
   creating->add_option("NAME", c->from, "What is typed in front of the colon")->required();
-  run(creating, c, create_alias);
+  on_session(commands, creating, c, create_alias);
 
   auto a = std::make_shared<Options>();
   auto* adding = commands.add("add-alias", "Make an alias for a directory");
   adding->add_option("NAME", a->from, "What is typed in front of the colon")->required();
   adding->add_option("DIRECTORY", a->to, "Its cap, alias:path or cap/path")->required();
-  run(adding, a, add_alias);
+  on_session(commands, adding, a, add_alias);
 
   auto s = std::make_shared<Options>();
   auto* listing = commands.add("list-aliases", "List the aliases of this node");

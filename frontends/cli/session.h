@@ -54,4 +54,14 @@ class Session {
 Task<Result<Exit>> with_session(Io io, const Globals& globals,
                                 std::function<Task<Result<Exit>>(Session&)> body);
 
+// The command runs `body` in a session of its own, with options that have been read by then.
+template <class Options>
+void on_session(Commands& commands, CLI::App* command, std::shared_ptr<Options> options,
+                Task<Result<Exit>> (*body)(Session&, const Options&)) {
+  commands.on_io(command, [&commands, options, body](Io io) {
+    return with_session(io, commands.globals(),
+                        [options, body](Session& session) { return body(session, *options); });
+  });
+}
+
 }  // namespace lafs::cli

@@ -235,10 +235,7 @@ void add_tree_commands(Commands& commands) {
                                Task<Result<Exit>> (*body)(Session&, const Options&)) {
     auto* command = commands.add(name, description);
     auto options = std::make_shared<Options>();
-    commands.on_io(command, [&commands, options, body](Io io) {
-      return with_session(io, commands.globals(),
-                          [options, body](Session& session) { return body(session, *options); });
-    });
+    on_session(commands, command, options, body);
     return std::pair(command, options);
   };
   constexpr auto place_help = "alias:path, a cap, or cap/path (default: the alias tahoe:)";

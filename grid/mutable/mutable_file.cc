@@ -106,7 +106,7 @@ void MutableFile::State::tell_of_lost(const ServerMap& map, const ServerMap::Ver
 Task<Result<MutableContents>> MutableFile::State::read() {
   const metrics::Timed timed(read_seconds());
   const auto at = slot();
-  Error last{Errc::not_enough_shares, {}};
+  Error failure{Errc::not_enough_shares, {}};
   for (int i = 0; i < read_attempts; ++i) {
     auto map = co_await update(i == 0 ? MapMode::read : MapMode::check, at);
     if (i == 0 && map.needs_merge()) map = co_await update(MapMode::check, at);
@@ -118,11 +118,11 @@ Task<Result<MutableContents>> MutableFile::State::read() {
       tell_of_lost(map, best);
       co_return MutableContents{best->id(), std::make_shared<const Bytes>(std::move(*contents))};
     }
-    last = contents.error();
+    failure = contents.error();
     const bool stop = co_await stop_requested();
     if (stop) break;
   }
-  co_return std::unexpected(last);
+  co_return std::unexpected(failure);
 }
 
 Task<Result<VersionId>> MutableFile::State::probe() {

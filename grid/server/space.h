@@ -16,7 +16,7 @@ struct SpaceInUse {
   std::uint64_t promised = 0;  // to uploads, and not written yet
   std::uint64_t uploads = 0;   // size of all uploads in progress
   // What complete shares take; nothing while nobody knows.
-  std::optional<std::uint64_t> shares;
+  std::optional<std::uint64_t> shares = {};
 };
 
 class Space {

@@ -18,6 +18,13 @@ namespace lafs::fs::test {
 
 inline constexpr Caller somebody{1000, 1000};
 
+// Bytes that are not all alike, others for each seed.
+inline Bytes pattern(std::size_t n, unsigned seed = 1) {
+  Bytes out(n);
+  for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<std::uint8_t>(i * 31 + seed + i / 251);
+  return out;
+}
+
 struct Setting {
   // Closing a file waits for the grid, unless a test wants otherwise.
   GridFs::Options fs = {.close = GridFs::Durability::grid, .fsync = GridFs::Durability::grid};

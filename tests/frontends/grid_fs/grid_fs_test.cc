@@ -8,17 +8,12 @@
 using namespace lafs;
 using namespace lafs::fs;
 using lafs::fs::test::Drive;
+using lafs::fs::test::pattern;
 using lafs::fs::test::somebody;
 using lafs::grid::fake::FakeGrid;
 using namespace std::chrono_literals;
 
 namespace {
-
-Bytes pattern(std::size_t n, unsigned seed = 1) {
-  Bytes out(n);
-  for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<std::uint8_t>(i * 31 + seed + i / 251);
-  return out;
-}
 
 // Runs `body(servers, drive, root cap)` and closes the drive, which must succeed.
 template <class Body>

@@ -9,18 +9,13 @@
 using namespace lafs;
 using namespace lafs::fs;
 using lafs::fs::test::Drive;
+using lafs::fs::test::pattern;
 using lafs::fs::test::somebody;
 using lafs::grid::fake::FakeGrid;
 
 namespace {
 
 constexpr OpenFlags both_ways{.read = true, .write = true};
-
-Bytes pattern(std::size_t n, unsigned seed = 1) {
-  Bytes out(n);
-  for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<std::uint8_t>(i * 31 + seed + i / 251);
-  return out;
-}
 
 template <class Body>
 void with_drive(Body body) {

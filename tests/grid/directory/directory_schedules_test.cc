@@ -181,6 +181,11 @@ Task<Result<Listing>> play(Schedule& s, Cap cap) {
   co_return out;
 }
 
+Task<Result<Cap>> empty_directory(MutableContext context) {
+  co_return co_await Directory::create(co_await asio::this_coro::executor, context,
+                                       MutableFormat::sdmf, test_key());
+}
+
 }  // namespace
 
 TEST_CASE("no acknowledged edit is lost, whatever fails and whoever else writes") {
@@ -189,13 +194,7 @@ TEST_CASE("no acknowledged edit is lost, whatever fails and whoever else writes"
     INFO("seed " << seed);
     Schedule s;
     s.random.seed(seed);
-    struct Body {
-      static Task<Result<Cap>> make(MutableContext context) {
-        co_return co_await Directory::create(co_await asio::this_coro::executor, context,
-                                             MutableFormat::sdmf, test_key());
-      }
-    };
-    const auto cap = run(Body::make(context_of(s.grid, 2, 6)));
+    const auto cap = run(empty_directory(context_of(s.grid, 2, 6)));
     REQUIRE(cap);
     const auto end = run(play(s, *cap));
     REQUIRE(end);
@@ -235,13 +234,7 @@ TEST_CASE("content that was acknowledged is somewhere, unless somebody who saw i
     INFO("seed " << seed);
     Schedule s;
     s.random.seed(seed);
-    struct Body {
-      static Task<Result<Cap>> make(MutableContext context) {
-        co_return co_await Directory::create(co_await asio::this_coro::executor, context,
-                                             MutableFormat::sdmf, test_key());
-      }
-    };
-    const auto cap = run(Body::make(context_of(s.grid, 2, 6)));
+    const auto cap = run(empty_directory(context_of(s.grid, 2, 6)));
     REQUIRE(cap);
     std::vector<MergeDone> done;
     const auto end = run(play_merging(s, *cap, done));

@@ -18,8 +18,8 @@ TEST_CASE("a report cannot make figures without end, nor absurd ones") {
   const auto report = ClientReport::parse("x made_up=1 io=1000001 io busy=x =1  corrupt=3");
   REQUIRE(report);
   CHECK(report->errors == std::map<std::string, std::uint64_t>{{"corrupt", 3}});
-  for (const std::string bad : {std::string(), std::string(" io=1"), std::string(41, 'x'),
-                                std::string("a\x01"), "x " + std::string(1000, 'y')}) {
+  for (const std::string& bad : {std::string(), std::string(" io=1"), std::string(41, 'x'),
+                                 std::string("a\x01"), "x " + std::string(1000, 'y')}) {
     CAPTURE(bad);
     CHECK_FALSE(ClientReport::parse(bad));
   }
