@@ -20,15 +20,21 @@ class Server:
         self.certificate = os.path.join(self.folder.name, "ftp.pem")
         words = [PROGRAM, *options] + (["--tls", self.certificate] if tls else [])
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        self.stopping = False
         self.port = int(self.process.stdout.readline().split()[1])
         self.implicit = int(self.process.stdout.readline().split()[1]) if tls else None
 
     def __enter__(self):
         return self
 
-    def __exit__(self, kind, value, trace):
-        if self.process.poll() is None:
+    def stop(self):
+        """Asked once: a second signal may come when nobody handles it any more."""
+        if not self.stopping and self.process.poll() is None:
+            self.stopping = True
             self.process.send_signal(signal.SIGTERM)
+
+    def __exit__(self, kind, value, trace):
+        self.stop()
         try:
             code = self.process.wait(20)
         except subprocess.TimeoutExpired:

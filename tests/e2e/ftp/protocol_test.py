@@ -581,7 +581,7 @@ def a_server_that_stops_says_so():
         line.send("STOR f")
         assert line.reply()[0] == 150
         data.sendall(b"x")
-        server.process.terminate()
+        server.stop()
         codes = [line.reply()[0], line.reply()[0]]
         assert 421 in codes, codes
         data.close()
