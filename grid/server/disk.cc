@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -16,6 +17,8 @@ namespace lafs::grid::storage {
 namespace {
 
 constexpr std::size_t copy_piece = 1 << 20;
+// What most file systems give files their room by.
+constexpr std::uint64_t block = 4096;
 // Up to here, reading and writing costs less than asking for holes.
 constexpr std::size_t small_copy = 64 << 10;
 
@@ -72,12 +75,32 @@ Result<File> File::open(const std::filesystem::path& path, bool writable) {
   return File(fd, path);
 }
 
+Result<File> File::load(const std::filesystem::path& path, std::uint64_t limit) {
+  TRY(file, open(path));
+  TRY(size, file.size());
+  if (size > limit) return file;
+  auto all = std::make_unique<Bytes>(static_cast<std::size_t>(size));
+  TRY_DO(file.read_exactly(0, *all));
+  ::close(std::exchange(file.fd_, -1));
+  file.memory_ = std::move(all);
+  return file;
+}
+
+File File::in_memory(std::filesystem::path path) {
+  File out(-1, std::move(path));
+  out.memory_ = std::make_unique<Bytes>();
+  return out;
+}
+
 File::File(File&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)) {}
+    : fd_(std::exchange(other.fd_, -1)),
+      path_(std::move(other.path_)),
+      memory_(std::move(other.memory_)) {}
 
 File& File::operator=(File&& other) noexcept {
   std::swap(fd_, other.fd_);
   std::swap(path_, other.path_);
+  std::swap(memory_, other.memory_);
   return *this;
 }
 
@@ -86,6 +109,7 @@ File::~File() {
 }
 
 Result<std::uint64_t> File::size() const {
+  if (memory_) return memory_->size();
   struct stat facts{};
   if (::fstat(fd_, &facts) != 0) return last_error("looking at", path_);
   if (!S_ISREG(facts.st_mode)) return fail(Errc::corrupt, path_.string() + " is not a file");
@@ -93,6 +117,7 @@ Result<std::uint64_t> File::size() const {
 }
 
 Result<std::uint64_t> File::disk_size() const {
+  if (memory_) return (memory_->size() + block - 1) / block * block;
   struct stat facts{};
   if (::fstat(fd_, &facts) != 0) return last_error("looking at", path_);
   return static_cast<std::uint64_t>(facts.st_blocks) * 512;
@@ -101,6 +126,12 @@ Result<std::uint64_t> File::disk_size() const {
 Result<std::size_t> File::read(std::uint64_t offset, MutableBytes to) const {
   std::size_t done = 0;
   if (!fits_off_t(offset, to.size())) return std::size_t{0};
+  if (memory_) {
+    if (offset >= memory_->size()) return std::size_t{0};
+    const auto n = std::min(to.size(), memory_->size() - static_cast<std::size_t>(offset));
+    std::copy_n(memory_->begin() + static_cast<std::ptrdiff_t>(offset), n, to.begin());
+    return n;
+  }
   while (done < to.size()) {
     const auto n =
         ::pread(fd_, to.data() + done, to.size() - done, static_cast<off_t>(offset + done));
@@ -125,6 +156,12 @@ Result<bool> File::read_cached(std::uint64_t offset, MutableBytes to) const {
   return n >= 0 && static_cast<std::size_t>(n) == to.size();
 }
 
+Result<std::int64_t> File::modified() const {
+  struct stat facts{};
+  if (::fstat(fd_, &facts) != 0) return last_error("looking at", path_);
+  return std::int64_t{facts.st_mtime};
+}
+
 Disk::Disk(bool durable, std::function<bool(std::string_view)> allow_step, StepDone step_done)
     : durable_(durable), allow_step_(std::move(allow_step)), step_done_(std::move(step_done)) {}
 
@@ -144,6 +181,12 @@ Result<File> Disk::create(const std::filesystem::path& path) {
 }
 
 Result<> Disk::write(const File& file, std::uint64_t offset, ByteView data) {
+  if (file.memory_) {
+    const auto end = static_cast<std::size_t>(offset) + data.size();
+    if (end > file.memory_->size()) file.memory_->resize(end);
+    std::ranges::copy(data, file.memory_->begin() + static_cast<std::ptrdiff_t>(offset));
+    return {};
+  }
   TRY_DO(step("write"));
   TRY_DO(write_all(file.fd_, offset, data, file.path_));
   done("write", file.path_);
@@ -204,6 +247,7 @@ Result<> Disk::copy(const File& from, const File& to) {
 }
 
 Result<> Disk::sync(const File& file) {
+  if (file.memory_) return {};
   TRY_DO(step("sync"));
   if (durable_ && ::fdatasync(file.fd_) != 0) return last_error("syncing", file.path_);
   done("sync", file.path_);
@@ -225,7 +269,7 @@ Result<> Disk::remove(const std::filesystem::path& path) {
 }
 
 Result<> Disk::make_directories(const std::filesystem::path& root,
-                                const std::filesystem::path& directory) {
+                                const std::filesystem::path& directory, bool lasting) {
   auto at = root;
   for (const auto& part : directory.lexically_relative(root)) {
     const auto parent = at;
@@ -233,7 +277,7 @@ Result<> Disk::make_directories(const std::filesystem::path& root,
     TRY_DO(step("mkdir"));
     if (::mkdir(at.c_str(), 0777) == 0) {
       done("mkdir", at);
-      TRY_DO(sync_directory(parent));
+      if (lasting) TRY_DO(sync_directory(parent));
     } else if (errno != EEXIST) {
       return last_error("creating", at);
     }
@@ -260,6 +304,20 @@ Result<> Disk::sync_directory(const std::filesystem::path& directory) {
   ::close(fd);
   if (failed) return std::unexpected(problem);
   done("sync directory", directory);
+  return {};
+}
+
+Result<> Disk::sync_all(const std::filesystem::path& directory) {
+  TRY_DO(step("sync all"));
+  if (durable_) {
+    const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return last_error("opening", directory);
+    const int failed = ::syncfs(fd);
+    const auto problem = failed ? disk_error("syncing", directory, errno) : Error{};
+    ::close(fd);
+    if (failed) return std::unexpected(problem);
+  }
+  done("sync all", directory);
   return {};
 }
 

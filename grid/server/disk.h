@@ -9,6 +9,7 @@
 #include <atomic>
 #include <filesystem>
 #include <functional>
+#include <memory>
 
 #include "grid/base/bytes.h"
 #include "grid/base/result.h"
@@ -19,6 +20,11 @@ namespace lafs::grid::storage {
 class File {
  public:
   static Result<File> open(const std::filesystem::path& path, bool writable = false);
+  // A file of no more than `limit` bytes, as it is now, in memory: what is written to it there
+  // stays there. A longer one is opened.
+  static Result<File> load(const std::filesystem::path& path, std::uint64_t limit);
+  // An empty file in memory. Errors speak of it as `path`.
+  static File in_memory(std::filesystem::path path);
   File(File&& other) noexcept;
   File& operator=(File&& other) noexcept;
   ~File();
@@ -33,14 +39,20 @@ class File {
   Result<> read_exactly(std::uint64_t offset, MutableBytes to) const;
   // As read_exactly(), if that needs no disk: false when the bytes are not in the page cache.
   Result<bool> read_cached(std::uint64_t offset, MutableBytes to) const;
+  // When it was written last: unix seconds.
+  Result<std::int64_t> modified() const;
+  // What a file in memory holds; nullptr: it is none.
+  const Bytes* memory() const { return memory_.get(); }
 
  private:
   friend class Disk;
   File(int fd, std::filesystem::path path) : fd_(fd), path_(std::move(path)) {}
   int fd_;
   std::filesystem::path path_;
+  std::unique_ptr<Bytes> memory_;
 };
 
+// A file in memory may be written to as well, which is no step: nothing of it is on the disk.
 class Disk {
  public:
   // A step that was done, and with which paths; `to` is the new name of a rename.
@@ -63,13 +75,16 @@ class Disk {
   Result<> rename(const std::filesystem::path& from, const std::filesystem::path& to);
   // It is no error when there was nothing.
   Result<> remove(const std::filesystem::path& path);
-  // Creates what is missing on the way from `root`, which exists, and makes that durable.
+  // Creates what is missing on the way from `root`, which exists, and, with `lasting`, makes that
+  // durable.
   Result<> make_directories(const std::filesystem::path& root,
-                            const std::filesystem::path& directory);
+                            const std::filesystem::path& directory, bool lasting = true);
   // When it is empty; whether it was.
   bool remove_directory(const std::filesystem::path& directory);
   // After names in it have changed.
   Result<> sync_directory(const std::filesystem::path& directory);
+  // Everything on the file system of `directory`.
+  Result<> sync_all(const std::filesystem::path& directory);
 
  private:
   Result<> step(std::string_view name);

@@ -58,7 +58,8 @@ Result<> DiskServer::State::prepare_directories() {
        it.increment(error)) {
     ++advisories;
   }
-  return disk.make_directories(tree.shares(), tree.incoming());
+  TRY_DO(disk.make_directories(tree.shares(), tree.incoming()));
+  return MutableJournal::replay(disk, tree);
 }
 
 std::int64_t DiskServer::State::now() const {
@@ -71,6 +72,11 @@ Result<std::unique_ptr<DiskServer>> DiskServer::open(asio::any_io_executor execu
                                                      Options options) {
   auto state = std::make_unique<State>(std::move(executor), pool, std::move(options));
   TRY_DO(state->prepare_directories());
+  if (state->options.journal) {
+    TRY(journal, MutableJournal::open(state->executor, pool, state->disk, state->tree,
+                                      state->options.journal_growth));
+    state->journal = std::move(journal);
+  }
   if (state->options.usage_index) {
     state->index = UsageIndex::open(state->tree.root());
     state->background.spawn(state->commit_usage());
@@ -192,6 +198,18 @@ Task<Result<ReadTestWriteReply>> DiskServer::read_test_write(StorageIndex si,
   const auto turn = co_await s.turns.write(si);
   const MutableWriter writer{s.options.node_id, s.expiration(), s.space.on_disk(),
                              s.space.below_limit(s.in_use())};
+  if (s.journal) {
+    const auto room = co_await s.changing.acquire();
+    auto plan = [&] { return plan_read_test_write(s.disk, s.tree, si, secrets, request, writer); };
+    CO_TRY(planned, co_await offload(s.pool, std::ref(plan)));
+    if (planned) {
+      if (planned->images.empty()) co_return std::move(planned->reply);
+      auto done = co_await s.journal->put(std::move(planned->images));
+      if (!done) co_return std::unexpected(std::move(done).error());
+      if (s.index) s.index->set(si, planned->facts);
+      co_return std::move(planned->reply);
+    }
+  }
   auto job = [&] { return read_test_write_on_disk(s.disk, s.tree, si, secrets, request, writer); };
   co_return co_await s.change(si, std::ref(job));
 }
@@ -205,6 +223,7 @@ Task<> DiskServer::close() {
     auto gone = co_await s.discard(key);
     if (!gone) log::warning("upload not removed: " + gone.error().message());
   }
+  if (s.journal) co_await s.journal->close();
   s.index.reset();
 }
 

@@ -31,6 +31,8 @@ class DiskServer final : public Server {
     bool read_only = false;                   // takes no new immutable shares
     bool usage_index = true;                  // keep totals (usage_index.h)
     bool durable = true;                      // off: no syncs, for tests and benches
+    bool journal = true;  // small mutable shares change by way of one (mutable_journal.h)
+    std::uint64_t journal_growth = 1 << 20;              // bytes
     Duration upload_timeout = std::chrono::minutes(30);  // of inactivity
     std::string application_version = "lafs/0.1.0";
     // Reads a share that a client calls damaged and says what is wrong with it; nothing: it is not

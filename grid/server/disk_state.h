@@ -5,6 +5,7 @@
 // shares), disk_uploads.cc (immutable uploads), disk_upkeep.cc (space, usage, collection).
 
 #include "grid/server/disk_server.h"
+#include "grid/server/mutable_journal.h"
 #include "grid/server/space.h"
 #include "grid/server/turns.h"
 #include "grid/server/uploads.h"
@@ -13,6 +14,8 @@
 namespace lafs::grid::storage {
 
 struct DiskServer::State {
+  static constexpr std::uint64_t most_changing = 64;
+
   State(asio::any_io_executor e, Pool& p, Options o)
       : executor(e),
         pool(p),
@@ -25,7 +28,8 @@ struct DiskServer::State {
         gate(e),
         turns(e),
         background(e),
-        checking(e, 1) {}
+        checking(e, 1),
+        changing(e, most_changing) {}
 
   Result<> prepare_directories();
   std::int64_t now() const;
@@ -41,11 +45,15 @@ struct DiskServer::State {
   Task<Result<>> check_share(ShareKind kind, StorageIndex si, ShareNo number, std::string advisory);
   Task<> check_reported(ShareKind kind, StorageIndex si, ShareNo number, std::string advisory);
 
+  // What the journal holds of `si` is in its shares for good, and they may be changed past it.
+  Task<Result<>> settle(StorageIndex si);
+
   // Runs `job` on the pool and then brings the usage index up to date about `si`, whatever came of
   // the job. The caller has the turn to write.
   template <class Job>
   Task<std::invoke_result_t<Job&>> change(StorageIndex si, Job job) {
     using Out = std::pair<std::invoke_result_t<Job&>, std::map<ShareNo, ShareFacts>>;
+    CO_TRY_DO(co_await settle(si));
     const bool indexed = index != nullptr;
     auto both = [&]() -> Out {
       auto result = job();
@@ -67,12 +75,14 @@ struct DiskServer::State {
   Gate gate;
   Turns turns;
   Uploads uploads;
-  std::unique_ptr<UsageIndex> index;  // nothing: not wanted
+  std::unique_ptr<MutableJournal> journal;  // nothing: every change is synced by itself
+  std::unique_ptr<UsageIndex> index;        // nothing: not wanted
   unsigned index_number = 0;
   TaskGroup background;
   std::size_t advisories = 0;      // files there
   std::size_t checks_waiting = 0;  // check_reported() in flight
   Limiter checking;                // one at a time
+  Limiter changing;                // mutable shares, in memory: most_changing requests at once
   bool expiring = false;           // expire_idle_uploads() is running
 };
 

@@ -68,12 +68,18 @@ std::vector<StorageIndex> DiskServer::indexed_buckets(unsigned prefix) const {
 Task<Result<CollectionTally>> DiskServer::examine(StorageIndex si, ExpiryPolicy policy) {
   LAFS_ENTER();
   const auto turn = co_await s.turns.write(si);
+  CO_TRY_DO(co_await s.settle(si));
   auto job = [&s, si, &policy, now = s.now()] {
     return collect_bucket(s.disk, s.tree, si, policy, true, now);
   };
   CO_TRY(report, co_await offload(s.pool, job));
   if (s.index) s.index->set(si, report.left);
   co_return std::move(report.tally);
+}
+
+Task<Result<>> DiskServer::State::settle(StorageIndex si) {
+  if (!journal || !journal->holds(si)) co_return Result<>{};
+  co_return co_await journal->settle();
 }
 
 Task<> DiskServer::State::commit_usage() {

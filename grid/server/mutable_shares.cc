@@ -1,25 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grid/server/mutable_shares.h"
 
+#include "grid/server/mutable_journal.h"
+
 namespace lafs::grid::storage {
 
 namespace {
 
 // A request's few numbers can ask for many times its size; no honest client reads this much so.
 constexpr std::uint64_t max_reply = std::uint64_t{256} << 20;
+// What the shares of one request may take in memory.
+constexpr std::uint64_t most_in_memory = 1 << 20;
 
 using Slots = std::map<ShareNo, MutableSlot>;
 
+// Files of up to `in_memory` bytes are loaded, and changes of them stay in memory.
 Result<Slots> open_slots(const ShareTree& tree, const StorageIndex& si,
-                         const Secret32& write_enabler) {
+                         const Secret32& write_enabler, std::uint64_t in_memory) {
   Slots slots;
   TRY(numbers, share_numbers(tree.bucket(si)));
   for (auto number : numbers) {
     const auto path = tree.share(si, number);
-    auto opened = MutableSlot::open(path, true);
+    auto file = in_memory > 0 ? File::load(path, in_memory) : File::open(path, true);
+    auto opened = file ? MutableSlot::open(std::move(*file)) : std::unexpected(file.error());
     if (!opened && opened.error().code == Errc::corrupt) {
-      TRY(file, File::open(path));
-      TRY(is_mutable, is_mutable_share(file));
+      TRY(other, File::open(path));
+      TRY(is_mutable, is_mutable_share(other));
       if (!is_mutable) return fail(Errc::refused, "immutable shares are there");
     }
     TRY(slot, std::move(opened));
@@ -92,26 +98,91 @@ Result<> check_space(const Slots& slots, const ReadTestWrite& request,
   return {};
 }
 
+Result<> apply(Disk& disk, MutableSlot& slot, const ShareChange& change,
+               const MutableSecrets& secrets, const MutableWriter& writer) {
+  for (const auto& write : change.writes) TRY_DO(slot.write(disk, write.offset, write.data));
+  if (change.new_length) TRY_DO(slot.truncate(disk, *change.new_length));
+  return slot.add_or_renew(disk, secrets.lease, writer.node_id, writer.expiration);
+}
+
 // The changed share, synced, under its temporary name.
 Result<> prepare(Disk& disk, const std::filesystem::path& path, const MutableSlot* old,
                  const ShareChange& change, const MutableSecrets& secrets,
                  const MutableWriter& writer) {
-  TRY(slot, old ? old->copy_to(disk, path)
-                : MutableSlot::create(disk, path, writer.node_id, secrets.write_enabler));
-  for (const auto& write : change.writes) TRY_DO(slot.write(disk, write.offset, write.data));
-  if (change.new_length) TRY_DO(slot.truncate(disk, *change.new_length));
-  TRY_DO(slot.add_or_renew(disk, secrets.lease, writer.node_id, writer.expiration));
+  const auto begin = [&]() -> Result<MutableSlot> {
+    if (old) return old->copy_to(disk, path);
+    TRY(file, disk.create(path));
+    return MutableSlot::create(disk, std::move(file), writer.node_id, secrets.write_enabler);
+  };
+  TRY(slot, begin());
+  TRY_DO(apply(disk, slot, change, secrets, writer));
   return disk.sync(slot.file());
 }
 
+// Whether the journal is for this: nothing goes away, and everything that changes is small.
+bool fits_journal(const Slots& slots, const ReadTestWrite& request) {
+  std::uint64_t together = 0;
+  for (const auto& [number, change] : request.changes) {
+    const auto found = slots.find(number);
+    const auto* old = found == slots.end() ? nullptr : &found->second;
+    if (change.new_length == 0) {
+      if (old) return false;
+      continue;
+    }
+    if (old && !old->file().memory()) return false;
+    together += old ? old->file().memory()->size() : 0;
+    for (const auto& write : change.writes) {
+      if (write.offset > MutableJournal::largest_image) return false;
+      const auto end = write.offset + write.data.size();
+      if (end > MutableJournal::largest_image) return false;
+      together += end;
+    }
+    if (together > most_in_memory) return false;
+  }
+  return true;
+}
+
 }  // namespace
+
+Result<std::optional<MutablePlan>> plan_read_test_write(Disk& disk, const ShareTree& tree,
+                                                        const StorageIndex& si,
+                                                        const MutableSecrets& secrets,
+                                                        const ReadTestWrite& request,
+                                                        const MutableWriter& writer) {
+  TRY(slots, open_slots(tree, si, secrets.write_enabler, MutableJournal::largest_image));
+  if (!fits_journal(slots, request)) return std::nullopt;
+  MutablePlan plan;
+  TRY(passed, tests_pass(slots, request));
+  plan.reply.success = passed;
+  TRY(data, read_all(slots, request.reads));
+  plan.reply.data = std::move(data);
+  if (!passed) return plan;
+  TRY_DO(check_space(slots, request, writer));
+  for (const auto& [number, change] : request.changes) {
+    if (change.new_length == 0) continue;
+    auto found = slots.find(number);
+    if (found == slots.end()) {
+      TRY(created, MutableSlot::create(disk, File::in_memory(tree.share(si, number)),
+                                       writer.node_id, secrets.write_enabler));
+      found = slots.emplace(number, std::move(created)).first;
+    }
+    TRY_DO(apply(disk, found->second, change, secrets, writer));
+    plan.images.push_back({si, number, *found->second.file().memory()});
+  }
+  if (plan.images.empty()) return plan;
+  for (const auto& [number, slot] : slots) {
+    TRY(facts, share_facts(slot));
+    plan.facts.emplace(number, std::move(facts));
+  }
+  return plan;
+}
 
 Result<ReadTestWriteReply> read_test_write_on_disk(Disk& disk, const ShareTree& tree,
                                                    const StorageIndex& si,
                                                    const MutableSecrets& secrets,
                                                    const ReadTestWrite& request,
                                                    const MutableWriter& writer) {
-  TRY(slots, open_slots(tree, si, secrets.write_enabler));
+  TRY(slots, open_slots(tree, si, secrets.write_enabler, 0));
   ReadTestWriteReply reply;
   TRY(passed, tests_pass(slots, request));
   reply.success = passed;

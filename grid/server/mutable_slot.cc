@@ -77,9 +77,8 @@ Result<MutableSlot> MutableSlot::open(File file) {
   return slot;
 }
 
-Result<MutableSlot> MutableSlot::create(Disk& disk, const std::filesystem::path& path,
-                                        const LeaseSeed& node_id, const Secret32& write_enabler) {
-  TRY(file, disk.create(path));
+Result<MutableSlot> MutableSlot::create(Disk& disk, File file, const LeaseSeed& node_id,
+                                        const Secret32& write_enabler) {
   MutableSlot slot(std::move(file));
   slot.node_id_ = node_id;
   slot.write_enabler_ = write_enabler;

@@ -28,9 +28,9 @@ class MutableSlot {
   // Errc::not_found; Errc::corrupt: not a mutable share, or damaged.
   static Result<MutableSlot> open(const std::filesystem::path& path, bool writable = false);
   static Result<MutableSlot> open(File file);
-  // A new, empty share.
-  static Result<MutableSlot> create(Disk& disk, const std::filesystem::path& path,
-                                    const LeaseSeed& node_id, const Secret32& write_enabler);
+  // A new, empty share in an empty file.
+  static Result<MutableSlot> create(Disk& disk, File file, const LeaseSeed& node_id,
+                                    const Secret32& write_enabler);
   // A private copy of this share at `path`, to be changed.
   Result<MutableSlot> copy_to(Disk& disk, const std::filesystem::path& path) const;
 

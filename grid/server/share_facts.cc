@@ -30,29 +30,31 @@ LeaseKey lease_key(const Secret32& renew) {
   return key;
 }
 
+Result<ShareFacts> share_facts(const MutableSlot& slot) {
+  ShareFacts out;
+  out.kind = ShareKind::mutable_;
+  out.data_bytes = slot.data_length();
+  TRY(disk_bytes, slot.file().disk_size());
+  out.disk_bytes = disk_bytes;
+  TRY(leases, slot.leases());
+  for (const auto& lease : leases) out.leases.push_back(facts_of(lease, slot.version()));
+  return out;
+}
+
 Result<ShareFacts> share_facts(const std::filesystem::path& path) {
   TRY(file, File::open(path));
-  TRY(disk_bytes, file.disk_size());
   TRY(is_mutable, is_mutable_share(file));
-  ShareFacts out;
-  out.disk_bytes = disk_bytes;
-  std::vector<Lease> leases;
-  ContainerVersion version{};
   if (is_mutable) {
     TRY(slot, MutableSlot::open(std::move(file)));
-    TRY(all, slot.leases());
-    out.kind = ShareKind::mutable_;
-    out.data_bytes = slot.data_length();
-    version = slot.version();
-    leases = std::move(all);
-  } else {
-    TRY(share, ShareFile::open(std::move(file)));
-    TRY(all, share.leases());
-    out.data_bytes = share.data_length();
-    version = share.version();
-    leases = std::move(all);
+    return share_facts(slot);
   }
-  for (const auto& lease : leases) out.leases.push_back(facts_of(lease, version));
+  ShareFacts out;
+  TRY(disk_bytes, file.disk_size());
+  out.disk_bytes = disk_bytes;
+  TRY(share, ShareFile::open(std::move(file)));
+  TRY(leases, share.leases());
+  out.data_bytes = share.data_length();
+  for (const auto& lease : leases) out.leases.push_back(facts_of(lease, share.version()));
   return out;
 }
 

@@ -32,6 +32,8 @@ struct ShareFacts {
   bool operator==(const ShareFacts&) const = default;
 };
 
+class MutableSlot;
+Result<ShareFacts> share_facts(const MutableSlot& slot);
 // Errc::not_found; Errc::corrupt: no container that we know.
 Result<ShareFacts> share_facts(const std::filesystem::path& path);
 

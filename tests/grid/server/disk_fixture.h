@@ -22,6 +22,7 @@ struct DiskFixture {
   DiskFixture() {
     options.directory = directory.path() / "storage";
     options.durable = false;
+    options.journal_growth = 4096;
     options.free_space = [] { return std::uint64_t{1} << 40; };
   }
 

@@ -229,8 +229,8 @@ TEST_CASE("a kill at any step of a change leaves the old mutable share or the ne
     ++(found == next ? new_ones : old_ones);
     if (!kill.happened) break;
   }
-  CHECK(old_ones > 5);
-  CHECK(new_ones >= 2);
+  CHECK(old_ones >= 1);
+  CHECK(new_ones >= 4);
 }
 
 namespace {

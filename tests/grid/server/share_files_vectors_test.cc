@@ -250,7 +250,9 @@ TEST_CASE("vectors: the life of a mutable share is written to the byte") {
     INFO(text(f, "name"));
     CHECK(difference(read_file(path), b64(f, "file_b64")) == std::nullopt);
   };
-  auto slot = MutableSlot::create(disk, path, node_id(), enabler());
+  auto file = disk.create(path);
+  REQUIRE(file);
+  auto slot = MutableSlot::create(disk, std::move(*file), node_id(), enabler());
   REQUIRE(slot);
   const auto lease = [&](std::size_t who, std::uint32_t until) {
     REQUIRE(slot->add_or_renew(disk, secrets_of(who), node_id(), until));
