@@ -68,7 +68,9 @@ void add_bench_commands(Commands& commands) {
   storage->add_option("--parallel", load->bench.parallel, "Small requests under way at once")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  storage->add_option("--idle", load->bench.idle, "Idle connections whose memory is measured")
+  storage
+      ->add_option("--connections,--idle", load->bench.idle,
+                   "Idle connections whose memory is measured")
       ->capture_default_str();
   storage->add_flag("--no-sync", load->no_sync, "The server does not wait for the disk");
   storage->add_flag("--json", load->json, "Print one JSON object");

@@ -348,9 +348,17 @@ Task<Result<std::vector<Figure>>> measure(const StorageBenchOptions& options,
   // The last handshake may still be on its way.
   co_await sleep_for(std::chrono::milliseconds(500));
   if (idle.open() > 0) {
-    const double each = (process.memory() - before) / static_cast<double>(idle.open());
-    out.push_back({"memory of an idle connection (of " + std::to_string(idle.open()) + ")",
-                   each / 1024, "KiB"});
+    const auto count = static_cast<double>(idle.open());
+    const double all = std::max(process.memory() - before, 0.0);
+    // 500 MiB for 10,000 are the limit.
+    out.push_back(against(
+        {"memory of " + std::to_string(idle.open()) + " idle connections", all / (1 << 20), "MiB"},
+        500 * count / 10'000));
+  }
+  if (idle.open() < options.idle) {
+    co_return fail(Errc::busy, "only " + std::to_string(idle.open()) +
+                                   " idle connections could be made: raise the limit of open "
+                                   "files (ulimit -n) and see net.ipv4.ip_local_port_range");
   }
   co_return out;
 }

@@ -255,6 +255,25 @@ def case_advisories(server):
     os.unlink(path)
     check(look(si) == ["gone", "gone"], f"{look()}")
     server.run("storage", "advisories", "--check", "a" * 26, status=3)
+    # Mutable shares, of one block and of several.
+    for kind in ("sdmf", "mdmf"):
+        server.start()
+        before = set(server.share_files())
+        server.run("put", "--mutable", f"--format={kind}", "-", node=server.client,
+                   stdin=os.urandom(300_000))
+        path, = set(server.share_files()) - before
+        _, si, number = os.path.relpath(path, os.path.join(server.dir, "storage/shares")).split("/")
+        status, _ = request(server, "POST", f"/storage/v1/mutable/{si}/{number}/corrupt",
+                            json.dumps({"reason": "looks bad"}).encode())
+        check(status == 200, f"status {status}")
+        server.end()
+        check(set(look(si)) == {"sound"}, f"{kind}: {look(si)}")
+        with open(path, "r+b") as f:
+            f.seek(200_000)
+            byte = f.read(1)
+            f.seek(200_000)
+            f.write(bytes([byte[0] ^ 1]))
+        check(look(si) == ["damaged"], f"{kind}: {look(si)}")
 
 
 def case_full_disk(server):
