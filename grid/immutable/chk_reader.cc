@@ -12,8 +12,8 @@ namespace {
 constexpr std::size_t segments_at_once = 4;
 }
 
-void decrypt_at(const Key16& key, std::uint64_t offset, MutableBytes data) {
-  AesCtr(key, offset).process(data);
+void decrypt_at(const Key16& key, std::uint64_t offset, ByteView ciphertext, MutableBytes out) {
+  AesCtr(key, offset).process(ciphertext, out);
 }
 
 Task<Result<Bytes>> ChkReader::read(std::uint64_t offset, std::uint64_t length) {
@@ -56,8 +56,7 @@ Task<> ChkReader::copy_segment(SegmentNo segment, std::uint64_t offset, std::uin
     co_return;
   }
   co_await on_pool(pool_, out.size() / 4, [&] {
-    std::copy_n((*data)->begin() + static_cast<std::ptrdiff_t>(skip), out.size(), out.begin());
-    decrypt_at(key_, offset, out);
+    decrypt_at(key_, offset, ByteView(**data).subspan(skip, out.size()), out);
   });
 }
 

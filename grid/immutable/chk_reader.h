@@ -27,7 +27,7 @@ class ChkReader {
   Pool& pool_;
 };
 
-// Decrypts in place what begins at `offset` of the ciphertext.
-void decrypt_at(const Key16& key, std::uint64_t offset, MutableBytes data);
+// Decrypts what begins at `offset` of the file; `out` is as long.
+void decrypt_at(const Key16& key, std::uint64_t offset, ByteView ciphertext, MutableBytes out);
 
 }  // namespace lafs::grid

@@ -36,7 +36,8 @@ bool ChkStream::room(const Geometry& g) const {
 
 Task<> ChkStream::keep_full(Geometry g) {
   const auto last = g.segment_at(end_ - 1).value;
-  ahead_ = g.segment_at(at_).value;
+  first_ = g.segment_at(at_);
+  ahead_ = first_.value;
   TimePoint next_start{};
   bool stop = false;
   while (ahead_ <= last && !stop) {
@@ -68,15 +69,15 @@ Task<> ChkStream::fly(std::shared_ptr<Flight> flight, Geometry g) {
   if (!segment) {
     flight->plaintext = std::unexpected(std::move(segment).error());
   } else {
-    window_.acknowledged(ticket, (*segment)->size(), Clock::now());
+    // The first one comes with the question how large the file is, and says nothing of the line.
+    if (flight->number != first_) window_.acknowledged(ticket, (*segment)->size(), Clock::now());
     const auto begin = g.segment_offset(flight->number);
     const auto from = std::max(at_, begin);
     const auto to = std::min(end_, begin + (*segment)->size());
     Bytes plaintext;
     co_await on_pool(pool_, (to - from) / 4, [&] {
-      plaintext.assign((*segment)->begin() + static_cast<std::ptrdiff_t>(from - begin),
-                       (*segment)->begin() + static_cast<std::ptrdiff_t>(to - begin));
-      decrypt_at(key_, from, plaintext);
+      plaintext.resize(to - from);
+      decrypt_at(key_, from, ByteView(**segment).subspan(from - begin, to - from), plaintext);
     });
     flight->plaintext = std::move(plaintext);
   }

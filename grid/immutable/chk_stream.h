@@ -38,6 +38,7 @@ class ChkStream {
   Pool& pool_;
   std::uint64_t at_;  // of what next() gives
   std::uint64_t end_;
+  SegmentNo first_{};        // to be read
   std::uint64_t ahead_ = 0;  // the first segment that is not under way
   SendWindow window_;
   std::size_t under_way_ = 0;  // of flights_, those that have not landed

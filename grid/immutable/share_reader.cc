@@ -273,7 +273,7 @@ Task<Result<Bytes>> ShareReader::block(SegmentNo segment) {
   CO_TRY_DO(co_await fetch(std::move(wanted)));
   CO_TRY_DO(take_nodes(layout_->block_tree, *block_tree_, segment));
   CO_TRY_DO(take_nodes(layout_->ciphertext_tree, hashes_.ciphertext_tree(), segment));
-  auto data = store_.get(range);
+  auto data = store_.take(range);
   if (!data) co_return unavailable(range);
   const auto expected = *block_tree_->leaf(segment.value);
 
@@ -282,7 +282,6 @@ Task<Result<Bytes>> ShareReader::block(SegmentNo segment) {
     thread_local TaggedHasher hasher("allmydata_encoded_subshare_v1");
     actual = hasher.hash(*data);
   });
-  store_.drop(range);
   // Nobody else is between fetching nodes and using them.
   if (++blocks_read_ >= many_blocks && blocks_under_way_ == 1) forget_nodes();
   if (actual != expected) co_return corrupt(range, "block hash mismatch");

@@ -39,6 +39,21 @@ std::optional<Bytes> SpanStore::get(ByteRange range) const {
   return prefix(range);
 }
 
+std::optional<Bytes> SpanStore::take(ByteRange range) {
+  std::optional<Bytes> out;
+  auto it = spans_.find(range.begin);
+  if (it != spans_.end() && it->second.size() == range.size()) {
+    bytes_ -= range.size();
+    out = std::move(it->second);
+    spans_.erase(it);
+    present_.remove(range);
+  } else {
+    out = get(range);
+    if (out) drop(range);
+  }
+  return out;
+}
+
 std::vector<ByteRange> SpanStore::missing(ByteRange range) const {
   if (end_) range.end = std::min(range.end, *end_);
   if (range.empty()) return {};
