@@ -66,7 +66,7 @@ void take_over(Book& into, const json::value& entry) {
     }
   }
   const auto* dictionary = map->if_contains("ann");
-  if (id.empty() || !dictionary || !dictionary->is_object()) return;
+  if (!key_from_text(id) || !dictionary || !dictionary->is_object()) return;
   if (auto read = read_announcement(json::serialize(*dictionary), id))
     into.add(std::move(*read), std::nullopt);
 }
