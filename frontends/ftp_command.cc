@@ -88,12 +88,11 @@ void add_ftp_command(Commands& commands) {
       ->type_name("PLACE");
   command->add_flag("-r,--read-only", settings->read_only, "Refuse every change");
   add_durability_option(*command, settings->durability);
-  command->add_option("--max-sessions", settings->sessions, "At a time")->capture_default_str();
+  command->add_option("--max-sessions", settings->sessions, "At a time (1000)");
   command->add_option("--max-per-address", settings->sessions_of_address, "Of one client address")
       ->capture_default_str();
-  command->add_option("--idle-limit", settings->idle_limit, "Seconds between commands")
-      ->check(CLI::Range(10, 7200))
-      ->capture_default_str();
+  command->add_option("--idle-limit", settings->idle_limit, "Seconds between commands (300)")
+      ->check(CLI::Range(10, 7200));
   commands.on_io(command, [&commands, settings](Io io) {
     std::signal(SIGPIPE, SIG_IGN);
     return cli::with_session(io, commands.globals(), [&commands, settings](Session& session) {

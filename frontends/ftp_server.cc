@@ -56,9 +56,9 @@ Result<ftp::Options> service_options(const FtpSettings& settings) {
   out.active = !settings.no_active;
   out.require_resumed = settings.require_resumed;
   out.require_close_notify = settings.require_close_notify;
-  out.sessions = settings.sessions;
+  out.sessions = settings.sessions.value_or(1000);
   out.sessions_of_address = settings.sessions_of_address;
-  out.idle_limit = settings.idle_limit;
+  out.idle_limit = settings.idle_limit.value_or(300);
   if (!settings.passive_ports.empty()) {
     TRY(ports, parse_ports(settings.passive_ports));
     out.passive_ports = ports;
@@ -164,8 +164,10 @@ Result<FtpSettings> ftp_settings(FtpSettings settings, const grid::NodeDir& node
     if (!typed && !into.empty()) into = (node.path() / into).string();
     return {};
   };
+  // A key belongs to its certificate: one from here does not go with one that was typed.
+  const bool typed_certificate = !settings.certificate.empty();
   TRY_DO(file("certificate", settings.certificate));
-  TRY_DO(file("key", settings.key));
+  if (!typed_certificate) TRY_DO(file("key", settings.key));
   TRY_DO(text("passive-ports", settings.passive_ports));
   TRY_DO(text("external-address", settings.external_address));
   TRY_DO(text("anonymous", settings.anonymous));
@@ -178,9 +180,9 @@ Result<FtpSettings> ftp_settings(FtpSettings settings, const grid::NodeDir& node
   TRY_DO(flag("read-only", settings.read_only));
   TRY_DO(flag("require-session-reuse", settings.require_resumed));
   TRY(sessions, config.number("ftpd", "max-sessions", 1, 100'000));
-  if (sessions) settings.sessions = *sessions;
+  if (sessions && !settings.sessions) settings.sessions = *sessions;
   TRY(idle, config.number("ftpd", "idle-limit", 10, 7200));
-  if (idle) settings.idle_limit = static_cast<std::uint32_t>(*idle);
+  if (idle && !settings.idle_limit) settings.idle_limit = static_cast<std::uint32_t>(*idle);
   if (settings.accounts.empty()) {
     const std::filesystem::path configured = accounts.value_or("private/accounts");
     settings.accounts = (configured.is_absolute() ? configured : node.path() / configured).string();

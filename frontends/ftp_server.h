@@ -24,8 +24,9 @@ struct FtpSettings {
   std::string durability;                                  // of served_durability()
   bool no_tls = false, allow_plain = false, no_active = false, read_only = false;
   bool require_resumed = false, require_close_notify = false;
-  std::size_t sessions = 1000, sessions_of_address = 64;
-  std::uint32_t idle_limit = 300;  // seconds
+  std::optional<std::size_t> sessions;  // nothing: 1000
+  std::size_t sessions_of_address = 64;
+  std::optional<std::uint32_t> idle_limit;  // seconds; nothing: 300
 };
 
 // [ftpd] of tahoe.cfg says whether `lafs run` serves FTP.

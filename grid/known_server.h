@@ -15,4 +15,13 @@ namespace lafs::grid {
 Result<storage::KnownServer> known_server(const ServerEntry& entry, asio::any_io_executor executor,
                                           const ServerWish& wish = {}, bool reports = false);
 
+// What there is to say about the grid manager's certificate of a server that needs one; nothing for
+// others.
+struct CertificateRemark {
+  std::string text;
+  bool warning = false;  // it ends within two weeks, has ended, or there is none
+};
+std::optional<CertificateRemark> certificate_remark(const storage::KnownServer& server,
+                                                    std::chrono::system_clock::time_point now);
+
 }  // namespace lafs::grid

@@ -19,6 +19,10 @@ namespace {
 constexpr std::size_t largest_cache = 64u << 20;
 // What is remembered for longer is looked up again, also by a command that runs for a moment.
 constexpr auto memory_is_good_for = std::chrono::hours(1);
+// What was heard is saved this long after the first word, so that a storm is one write.
+constexpr auto save_after = std::chrono::milliseconds(200);
+// Each move costs a pool of connections until we end: one who moves more often plays with us.
+constexpr unsigned most_moves = 100;
 
 bool is_old(const std::filesystem::path& file) {
   struct stat facts{};
@@ -214,21 +218,22 @@ bool Membership::use(const ServerEntry& entry, const introducer::Announcement* a
     auto permission =
         introducer::upload_permission(entry.id, certificates, settings_.managers, now_time);
     server->manager_notice = std::move(permission.notice);
-    if (permission.expires) {
-      server->vouched_until = *permission.expires;
-      constexpr auto soon = std::chrono::days(14);
-      const auto left = *permission.expires - std::chrono::system_clock::now();
-      if (left < soon) {
-        log::warning("the grid manager's certificate of " + server->name() +
-                     (left.count() < 0 ? " has expired" : " expires within two weeks"));
-      }
-    }
+    if (permission.expires) server->vouched_until = *permission.expires;
   }
+  const auto remark = certificate_remark(*server, std::chrono::system_clock::now());
+  if (remark && remark->warning) log::warning(server->name() + ": " + remark->text);
   // Only facts about it have changed: its connections stay.
   const auto before = used_.find(entry.id);
-  if (before != used_.end() && before->second.entry.nurls == entry.nurls &&
-      before->second.wish == now.wish && before->second.reports == now.reports) {
-    if (const auto* known = roster_.find(entry.id)) server->server = known->server;
+  if (before != used_.end()) {
+    now.moves = before->second.moves;
+    const bool stays = before->second.entry.nurls == entry.nurls &&
+                       before->second.wish == now.wish && before->second.reports == now.reports;
+    const auto* known = roster_.find(entry.id);
+    if (stays && known) server->server = known->server;
+    if (!stays && announcement && ++now.moves > most_moves) {
+      leave_out(entry.id + ": announces other addresses again and again; the last is left");
+      return false;
+    }
   }
   used_[entry.id] = std::move(now);
   roster_.add(std::move(*server));
@@ -241,12 +246,43 @@ void Membership::heard(Source& source, introducer::Announcement announcement,
   const auto verdict = source.book.add(std::move(announcement), std::move(proof));
   if (verdict != introducer::Book::Verdict::fresh) return;
   adopt(copy);
-  auto saved = replace_file(source.cache_file, source.book.to_yaml(), private_file);
-  if (!saved) log::warning("not saved: " + saved.error().message());
+  source.unsaved = true;
+  heard_.notify();
+}
+
+void Membership::save() {
+  for (auto& source : sources_) {
+    if (!source || !std::exchange(source->unsaved, false)) continue;
+    auto saved = replace_file(source->cache_file, source->book.to_yaml(), private_file);
+    if (!saved) log::warning("not saved: " + saved.error().message());
+  }
+}
+
+void Membership::warn_of_certificates() const {
+  const auto now = std::chrono::system_clock::now();
+  for (const auto& server : roster_.all()) {
+    const auto remark = certificate_remark(server, now);
+    if (remark && remark->warning) log::warning(server.name() + ": " + remark->text);
+  }
+}
+
+Task<> Membership::watch() {
+  constexpr auto a_day = std::chrono::hours(24);
+  auto tomorrow = Clock::now() + a_day;
+  while (true) {
+    co_await heard_.wait(tomorrow);
+    co_await sleep_for(save_after);
+    save();
+    const bool stop = co_await stop_requested();
+    if (stop) break;
+    if (Clock::now() < tomorrow) continue;
+    warn_of_certificates();
+    tomorrow += a_day;
+  }
 }
 
 void Membership::follow() {
-  following_ = true;
+  if (!std::exchange(following_, true)) watching_.spawn(watch());
   for (auto& source : sources_) {
     if (source->client) continue;
     auto* at = source.get();
@@ -295,6 +331,14 @@ Task<Result<>> Membership::find_servers(std::size_t enough, Duration patience) {
   co_return fail(Errc::no_servers, "the introducers named no storage server (" + why + ")");
 }
 
+// For commands that read their files once: nothing is reloaded while it waits.
+Task<> Membership::ask_introducers(Duration patience) {
+  follow();
+  const auto deadline = Clock::now() + patience;
+  for (std::size_t i = 0; i < sources_.size(); ++i)
+    co_await sources_[i]->client->first_attempt(deadline);
+}
+
 std::vector<introducer::Client::Status> Membership::introducers() const {
   std::vector<introducer::Client::Status> out;
   for (const auto& source : sources_) {
@@ -315,6 +359,9 @@ Task<> Membership::close() {
   for (auto& source : sources_) {
     if (source->client) co_await source->client->close();
   }
+  watching_.cancel();
+  co_await watching_.join();
+  save();
   co_await leaving_.join();
   co_await roster_.close();
 }

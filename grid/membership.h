@@ -43,9 +43,9 @@ class Membership {
   // Errc::no_servers with what each introducer said.
   Task<Result<>> find_servers(std::size_t enough, Duration patience);
 
+  // Asks all of them, also when enough is known without; until each has answered or failed.
+  Task<> ask_introducers(Duration patience);
   std::vector<introducer::Client::Status> introducers() const;
-  // Servers that announce a grid manager's certificate, when managers are configured.
-  bool has_managers() const { return !settings_.managers.empty(); }
 
   Task<> close();
 
@@ -63,6 +63,7 @@ class Membership {
     IntroducerEntry entry;
     std::filesystem::path cache_file;
     bool old = true;  // the cache is missing, or was not written for some time
+    bool unsaved = false;
     introducer::Book book;
     std::unique_ptr<introducer::Client> client;
   };
@@ -71,6 +72,7 @@ class Membership {
     ServerEntry entry;
     ServerWish wish;
     bool reports = false;
+    unsigned moves = 0;  // how often it was reached otherwise since the start
   };
 
   Membership(asio::any_io_executor executor, const NodeDir& node)
@@ -78,7 +80,9 @@ class Membership {
         private_(node.private_path("")),
         roster_(),
         changed_(executor_),
-        leaving_(executor_) {}
+        heard_(executor_),
+        leaving_(executor_),
+        watching_(executor_) {}
 
   static Result<Settings> read(const NodeDir& node);
   void apply(Settings settings);
@@ -89,6 +93,10 @@ class Membership {
   void leave_out(const std::string& why);
   bool use(const ServerEntry& entry, const introducer::Announcement* announcement);
   static Task<> leave(std::unique_ptr<Source> source);
+  // Keeps what was heard, and looks at certificates day by day, while we follow.
+  Task<> watch();
+  void save();
+  void warn_of_certificates() const;
 
   asio::any_io_executor executor_;
   std::filesystem::path private_;
@@ -102,7 +110,8 @@ class Membership {
   std::vector<std::unique_ptr<Source>> sources_;
   bool following_ = false;
   Signal changed_;
-  TaskGroup leaving_;
+  Signal heard_;
+  TaskGroup leaving_, watching_;
 };
 
 // What of an announcement a server is reached and ordered by. Errc::bad_config when it cannot be

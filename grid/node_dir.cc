@@ -4,6 +4,7 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdlib>
 
 #include "grid/base/base32.h"
@@ -23,6 +24,12 @@ constexpr std::string_view private_readme =
     "such as private keys. On Unix-like systems, the permissions on this directory\n"
     "are set to disallow users other than its owner from reading the contents of\n"
     "the files. Back it up: without private/aliases nobody finds your files again.\n";
+
+constexpr std::array settings_before_1_3{
+    "nickname",        "webport",          "keepalive_timeout",      "disconnect_timeout",
+    "introducer.furl", "helper.furl",      "key_generator.furl",     "stats_gatherer.furl",
+    "no_storage",      "readonly_storage", "debug_discard_storage",  "log_gatherer.furl",
+    "sizelimit",       "run_helper",       "advertised_ip_addresses"};
 
 // Values that end up in a file of ours as they are.
 std::string escaped(std::string_view value) {
@@ -160,6 +167,14 @@ Result<NodeDir> NodeDir::open(const stdfs::path& path) {
 }
 
 Result<> NodeDir::read_config() {
+  // Tahoe does not start with them either: what they say would be lost without a word.
+  std::error_code missing;
+  for (const auto* old : settings_before_1_3) {
+    if (!stdfs::is_regular_file(path_ / old, missing)) continue;
+    return fail(Errc::bad_config, (path_ / old).string() +
+                                      " is a setting of Tahoe-LAFS before 1.3, which nobody reads "
+                                      "any more; move what it says to tahoe.cfg and remove it");
+  }
   const auto file = path_ / "tahoe.cfg";
   auto text = read_small_file(file);
   if (!text && text.error().code != Errc::not_found) return std::unexpected(text.error());

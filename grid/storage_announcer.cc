@@ -16,6 +16,7 @@ struct StorageAnnouncer::State {
   struct Settings {
     introducer::OwnAnnouncement own;
     std::vector<IntroducerEntry> introducers;
+    std::vector<std::string> complaints;
     bool operator==(const Settings&) const = default;
   };
   // One introducer, and what it was told: signed once for each life, so that a connection that
@@ -105,6 +106,19 @@ Result<StorageAnnouncer::State::Settings> StorageAnnouncer::State::read(const No
       const auto file = node.path() / *path;
       TRY(text, read_small_file(file));
       TRY(certificate, introducer::parse_certificate_file(text, file.string()));
+      const auto said = introducer::read_certificate(certificate);
+      if (!said || said->public_key != "pub-" + who.id) {
+        out.complaints.push_back(
+            file.string() + " is not shown: " +
+            (said ? "it vouches for " + said->public_key + ", and this server is pub-" + who.id
+                  : said.error().message()));
+        continue;
+      }
+      if (said->expires < std::chrono::system_clock::now()) {
+        out.complaints.push_back(file.string() +
+                                 " has expired: clients upload nothing here until the grid "
+                                 "manager makes a new one");
+      }
       out.own.certificates.push_back(std::move(certificate));
     }
   }
@@ -114,6 +128,7 @@ Result<StorageAnnouncer::State::Settings> StorageAnnouncer::State::read(const No
 void StorageAnnouncer::State::apply(Settings now) {
   const bool news = now.own != settings.own;
   settings = std::move(now);
+  for (const auto& complaint : settings.complaints) log::warning(complaint);
   auto before = std::exchange(listeners, {});
   for (const auto& entry : settings.introducers) {
     const auto there = std::ranges::find_if(

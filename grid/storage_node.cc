@@ -82,6 +82,26 @@ std::string hints_of(std::string_view location, std::uint16_t port) {
   return out;
 }
 
+// Whether clients can be told this: places between commas, at least one that they may use.
+Result<> check_location(std::string_view location, bool may_show_address) {
+  const auto wrong = [](std::string what) { return fail(Errc::bad_config, std::move(what)); };
+  if (location.empty()) return wrong("is empty; write tcp:HOST:PORT, or leave it out for AUTO");
+  while (true) {
+    const auto item = location.substr(0, location.find(','));
+    const auto hint = trimmed(item);
+    if (hint.empty()) return wrong("has an empty place between commas");
+    const bool other = hint.starts_with("tor:") || hint.starts_with("i2p:");
+    if (!other && !may_show_address) {
+      return wrong("\"" + std::string(hint) +
+                   "\" tells where this machine is, and reveal-IP-address is false");
+    }
+    if (!other && hint != "AUTO" && !storage::parse_hint(hint))
+      return wrong("\"" + std::string(hint) + "\" is not like tcp:grid.example.org:3457");
+    if (item.size() == location.size()) return {};
+    location.remove_prefix(item.size() + 1);
+  }
+}
+
 bool holds_shares(const stdfs::path& storage) {
   std::error_code error;
   for (stdfs::directory_iterator i(storage / "shares", error), end; !error && i != end;
@@ -118,8 +138,13 @@ Result<Places> configured_places(const NodeDir& node) {
                  "is disabled; a storage server needs a port, e.g. tcp:3457, or --addr");
   }
   TRY(given_location, config.text("node", "tub.location"));
-  out.location = hints_of(given_location ? std::string_view(*given_location) : "AUTO",
-                          out.listen.front().port);
+  const std::string_view location = given_location ? trimmed(*given_location) : "AUTO";
+  if (location == "disabled")
+    return wrong("tub.location", "is disabled, but tub.port is not; write tcp:HOST:PORT, or AUTO");
+  TRY(reveal, config.boolean("node", "reveal-ip-address"));
+  auto checked = check_location(location, reveal.value_or(true));
+  if (!checked) return wrong("tub.location", checked.error().context);
+  out.location = hints_of(location, out.listen.front().port);
   return out;
 }
 
@@ -128,7 +153,10 @@ Places places_at(const Endpoint& address) { return {{address}, hint_of(address)}
 Result<Places> places_of(std::string_view port, std::optional<std::string_view> location) {
   TRY(listen, parse_tub_port(port));
   if (listen.empty()) return fail(Errc::bad_argument, "a port is needed, e.g. tcp:3457");
-  auto hints = hints_of(location.value_or("AUTO"), listen.front().port);
+  const auto where = trimmed(location.value_or("AUTO"));
+  if (auto checked = check_location(where, true); !checked)
+    return fail(Errc::bad_argument, "the location " + checked.error().context);
+  auto hints = hints_of(where, listen.front().port);
   return Places{std::move(listen), std::move(hints)};
 }
 

@@ -9,7 +9,9 @@
 #include <algorithm>
 
 #include "frontends/cli/output.h"
+#include "grid/known_server.h"
 #include "grid/node_dir/rights.h"
+#include "grid/storage/remote_server.h"
 #include "grid/storage_node.h"
 
 namespace lafs::cli {
@@ -21,6 +23,7 @@ using Verdict = Finding::Verdict;
 
 constexpr std::uint64_t little_room = 1u << 30;
 constexpr auto slow_server = 1s;
+constexpr std::chrono::seconds clocks_may_differ = 5min;
 
 bool in_path(const char* program) {
   const char* path = std::getenv("PATH");
@@ -76,15 +79,43 @@ Finding examine_limits() {
   return {Verdict::good, "open files", "up to " + std::to_string(files.rlim_max), {}};
 }
 
+std::string how_long(std::chrono::seconds span) {
+  if (span < 2h) return std::to_string(span / 1min) + " minutes";
+  if (span < 48h) return std::to_string(span / 1h) + " hours";
+  return std::to_string(span / 24h) + " days";
+}
+
 struct Asked {
   Result<grid::storage::ServerVersion> version = fail(Errc::unreachable);
   Duration latency{};
+  std::optional<std::chrono::seconds> clock_ahead = {};  // of ours
 };
 
 Task<> ask(std::shared_ptr<grid::storage::Server> server, std::string name, Asked& out) {
   const auto begin = Clock::now();
   out.version = co_await within(8s, std::move(name), server->version());
   out.latency = Clock::now() - begin;
+  if (const auto* remote = dynamic_cast<const grid::storage::RemoteServer*>(server.get()))
+    out.clock_ahead = remote->clock_ahead();
+}
+
+// What the servers' clocks say about ours. One that differs from the others is that server's
+// trouble; when most of them differ alike, it is ours.
+std::optional<Finding> compare_clocks(const std::vector<Asked>& asked) {
+  std::vector<std::chrono::seconds> ahead;
+  for (const auto& one : asked) {
+    if (one.clock_ahead) ahead.push_back(*one.clock_ahead);
+  }
+  if (ahead.empty()) return std::nullopt;
+  const auto middle = ahead.begin() + static_cast<std::ptrdiff_t>(ahead.size() / 2);
+  std::ranges::nth_element(ahead, middle);
+  const auto off = std::chrono::abs(*middle);
+  if (off < clocks_may_differ)
+    return Finding{Verdict::good, "clock", "agrees with the servers' clocks", {}};
+  return Finding{
+      Verdict::problem, "clock",
+      how_long(off) + (middle->count() > 0 ? " behind" : " ahead of") + " the servers' clocks",
+      "set it: leases, times of files and conflict names rest on it"};
 }
 
 std::string advice_for(Errc code) {
@@ -113,14 +144,16 @@ Finding judge(const grid::storage::KnownServer& known, const Asked& asked) {
                     human_size(asked.version->available_space) + " free";
   if (known.only_read)
     return {Verdict::good, subject, seen + "; only read from, as you want it", {}};
-  if (!known.takes_new_files(std::chrono::system_clock::now())) {
-    return {Verdict::warning, subject, seen + "; no grid manager vouches for it",
-            "ask the grid manager for a new certificate; until then it gets no new files"};
+  const auto certificate = grid::certificate_remark(known, std::chrono::system_clock::now());
+  if (certificate && certificate->warning) {
+    return {Verdict::warning, subject, seen + "; " + certificate->text,
+            "ask the grid manager for a new certificate"};
   }
-  if (known.needs_voucher &&
-      *known.vouched_until - std::chrono::system_clock::now() < std::chrono::days(14)) {
-    return {Verdict::warning, subject, seen + "; its certificate expires within two weeks",
-            "ask the grid manager for a new one: then new files stop going there"};
+  if (asked.clock_ahead && std::chrono::abs(*asked.clock_ahead) >= clocks_may_differ) {
+    return {Verdict::warning, subject,
+            seen + "; its clock is " + how_long(std::chrono::abs(*asked.clock_ahead)) +
+                (asked.clock_ahead->count() > 0 ? " ahead of ours" : " behind ours"),
+            "leases are judged by it: one of the two is wrong"};
   }
   if (asked.version->available_space == 0)
     return {Verdict::warning, subject, seen, "it is full or read-only: it gets no new files"};
@@ -201,12 +234,14 @@ Task<std::vector<Finding>> examine_grid(Session& session) {
     up += asked[i].version.has_value();
     taking += asked[i].version && asked[i].version->available_space > 0;
   }
+  if (auto clocks = compare_clocks(asked)) out.push_back(std::move(*clocks));
+  co_await session.membership().ask_introducers(8s);
   for (const auto& one : session.membership().introducers()) {
     Finding finding;
     finding.subject = "introducer " + printable(one.petname);
     finding.what = one.connected ? "connected, " + std::to_string(one.heard) + " announcements"
                                  : printable(one.why);
-    if (!one.connected && one.why.find("remembered") == std::string::npos) {
+    if (!one.connected) {
       finding.verdict = Verdict::warning;
       finding.advice = "what it said before is remembered; new servers are not heard of";
     }

@@ -13,6 +13,7 @@
 #include "frontends/cli/daemon_commands.h"
 #include "frontends/cli/output.h"
 #include "frontends/cli/session.h"
+#include "grid/known_server.h"
 #include "grid/node_dir/files.h"
 
 namespace lafs::cli {
@@ -105,25 +106,14 @@ Task<> ask(grid::storage::Server& server, std::string name, ServerState& out) {
 
 // What there is to say about a server besides whether it answers: by a key for programs.
 std::vector<std::pair<const char*, std::string>> remarks_about(
-    const grid::storage::KnownServer& server, bool has_managers) {
+    const grid::storage::KnownServer& server) {
   std::vector<std::pair<const char*, std::string>> out;
   if (!server.notice.empty()) out.emplace_back("notice", server.notice);
   if (!server.manager_notice.empty())
     out.emplace_back("manager_notice", "the grid manager says: " + server.manager_notice);
   if (server.only_read) out.emplace_back("use", "only read from (private/servers.yaml)");
-  if (!has_managers) return out;
-  if (!server.vouched_until) {
-    out.emplace_back("certificate", "no grid manager vouches for it: it gets no new files");
-    return out;
-  }
-  const auto left = *server.vouched_until - std::chrono::system_clock::now();
-  const auto days = std::chrono::duration_cast<std::chrono::days>(left).count();
-  if (left < Duration::zero()) {
-    out.emplace_back("certificate", "its grid manager's certificate has expired: no new files");
-  } else if (days < 14) {
-    out.emplace_back("certificate", "its grid manager's certificate expires in " +
-                                        std::to_string(days) + " days; ask for a new one");
-  }
+  if (auto remark = grid::certificate_remark(server, std::chrono::system_clock::now()))
+    out.emplace_back("certificate", std::move(remark->text));
   return out;
 }
 
@@ -179,7 +169,7 @@ Task<Result<Exit>> status(Session& session, bool as_json) {
       rows.push_back({printable(servers[i].name()), std::string(describe(s.version.error().code)),
                       "-", "-", "-"});
     }
-    for (auto& [key, text] : remarks_about(servers[i], session.membership().has_managers())) {
+    for (auto& [key, text] : remarks_about(servers[i])) {
       one[key] = text;
       remarks.push_back(printable(servers[i].name()) + ": " + printable(text));
     }

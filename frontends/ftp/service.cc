@@ -9,6 +9,7 @@
 
 #include "frontends/ftp/session.h"
 #include "grid/base/log.h"
+#include "grid/base/process_metrics.h"
 
 namespace lafs::ftp {
 
@@ -17,6 +18,7 @@ using asio::ip::tcp;
 constexpr auto quietly = asio::as_tuple(asio::use_awaitable);
 constexpr auto look_every = std::chrono::seconds(1);
 constexpr auto after_failed_accept = std::chrono::milliseconds(100);
+std::size_t sessions_of_process = 0;  // of all services; I/O thread only
 }  // namespace
 
 struct Service::State {
@@ -44,6 +46,8 @@ Service::Service(asio::any_io_executor executor, Pool& pool, fs::Login& login, O
     : state_(std::make_unique<State>(executor, pool, login, std::move(open_root), std::move(tls),
                                      std::move(options))) {
   state_->watch.spawn(state_->look());
+  metrics::of_process().ask("lafs_ftp_sessions", "Sessions that are open.", {},
+                            [] { return static_cast<double>(sessions_of_process); });
 }
 
 Service::~Service() = default;
@@ -119,6 +123,7 @@ Task<> Service::State::serve(Socket socket, bool implicit_tls) {
     co_return;
   }
   ++count;
+  ++sessions_of_process;
   auto at = sessions.emplace(sessions.end(), shared, std::move(socket), *peer, *own, implicit_tls);
   try {
     co_await at->run();
@@ -126,6 +131,7 @@ Task<> Service::State::serve(Socket socket, bool implicit_tls) {
     log::error(std::string("ftp: a session ended by a bug: ") + bug.what());
   }
   sessions.erase(at);
+  --sessions_of_process;
   if (--by_address[source] == 0) by_address.erase(source);
 }
 

@@ -8,6 +8,7 @@
 
 #include "frontends/fuse/convert.h"
 #include "grid/base/log.h"
+#include "grid/base/process_metrics.h"
 
 namespace lafs::fuse {
 
@@ -21,6 +22,14 @@ fuse_file_info to_file_info(fs::HandleId handle, OpenHints hints) {
   return info;
 }
 
+// A wait for a lock counts as what it is: as long as the program waited.
+metrics::Histogram& request_seconds() {
+  static auto& out = metrics::of_process().histogram("lafs_fuse_request_seconds",
+                                                     "From a request of the kernel to its answer.",
+                                                     metrics::latency_bounds());
+  return out;
+}
+
 }  // namespace
 
 Reply::Reply(Reply&& other) noexcept
@@ -30,6 +39,7 @@ Reply::Reply(Reply&& other) noexcept
       unique_(other.unique_),
       pending_(other.pending_),
       place_(other.place_),
+      begin_(other.begin_),
       lock_(std::move(other.lock_)) {
   if (request_) *place_ = this;
 }
@@ -41,7 +51,10 @@ Reply::~Reply() {
 }
 
 fuse_req* Reply::take() {
-  if (request_) pending_->remove(place_);
+  if (!request_) return nullptr;
+  pending_->remove(place_);
+  const std::chrono::duration<double> took = Clock::now() - begin_;
+  request_seconds().observe(took.count());
   return std::exchange(request_, nullptr);
 }
 

@@ -14,6 +14,7 @@
 #include "frontends/fs/types.h"
 #include "frontends/fuse/pending.h"
 #include "grid/base/result.h"
+#include "grid/base/task.h"
 
 struct fuse_req;
 struct fuse_file_info;
@@ -91,6 +92,7 @@ class Reply {
   std::uint64_t unique_;  // the kernel's number of the request
   Pending* pending_;
   Pending::Place place_;  // while there is a request
+  TimePoint begin_ = Clock::now();
   std::shared_ptr<fs::LockWait> lock_;
 };
 

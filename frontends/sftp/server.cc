@@ -17,6 +17,7 @@
 
 #include "frontends/sftp/connection.h"
 #include "grid/base/log.h"
+#include "grid/base/process_metrics.h"
 
 namespace lafs::sftp {
 namespace {
@@ -69,6 +70,8 @@ std::string text_of(const tcp::endpoint& endpoint) {
   return (endpoint.address().is_v6() ? "[" + host + "]" : host) + ":" +
          std::to_string(endpoint.port());
 }
+
+std::size_t connections_of_process = 0;  // of all servers; I/O thread only
 
 void set_socket_options(int socket) {
   const int one = 1;
@@ -141,6 +144,8 @@ Result<> Server::start() {
     acceptors_->all.push_back(std::move(acceptor));
   }
   for (std::size_t i = 0; i < acceptors_->all.size(); ++i) accepting_.spawn(accept(i));
+  metrics::of_process().ask("lafs_sftp_connections", "SSH connections that are open.", {},
+                            [] { return static_cast<double>(connections_of_process); });
   return {};
 }
 
@@ -198,7 +203,9 @@ void Server::take(int socket, const std::string& address) {
 
 Task<> Server::attend(std::shared_ptr<Connection> connection) {
   const auto here = connections_.insert(connections_.end(), connection);
+  ++connections_of_process;
   co_await connection->run();
+  --connections_of_process;
   connections_.erase(here);
 }
 

@@ -13,7 +13,8 @@ namespace json = boost::json;
 namespace {
 
 constexpr std::size_t largest_message = 128u << 10;
-constexpr std::size_t most_nurls = 32, most_certificates = 32, longest_notice = 1000;
+constexpr std::size_t most_nurls = 32, most_certificates = 32;
+constexpr std::size_t longest_name = 200, longest_notice = 1000;
 
 std::unexpected<Error> wrong(std::string what) {
   return fail(Errc::protocol, "announcement: " + std::move(what));
@@ -41,6 +42,14 @@ std::string text_of(const json::object& from, std::string_view key) {
   const auto* value = from.if_contains(key);
   const auto* text = value ? value->if_string() : nullptr;
   return text ? std::string(*text) : std::string{};
+}
+
+// At most so many bytes of a text that is shown to people, without half a character at its end.
+std::string shortened(std::string text, std::size_t most) {
+  if (text.size() <= most) return text;
+  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xC0) == 0x80) --most;
+  text.resize(most);
+  return text;
 }
 
 std::optional<json::value> parse(std::string_view text) {
@@ -93,8 +102,8 @@ Result<Announcement> read_announcement(std::string_view text, std::string server
   out.server_id = std::move(server_id);
   out.service = text_of(*from, "service-name");
   if (out.service.empty()) return wrong("no service-name");
-  out.nickname = text_of(*from, "nickname");
-  out.version = text_of(*from, "my-version");
+  out.nickname = shortened(text_of(*from, "nickname"), longest_name);
+  out.version = shortened(text_of(*from, "my-version"), longest_name);
   if (const auto* number = from->if_contains("seqnum")) {
     if (number->is_int64()) out.number = number->get_int64();
   }
@@ -118,7 +127,7 @@ Result<Announcement> read_announcement(std::string_view text, std::string server
       }
     }
   }
-  out.notice = text_of(*from, "lafs-notice").substr(0, longest_notice);
+  out.notice = shortened(text_of(*from, "lafs-notice"), longest_notice);
   if (const auto* asks = from->if_contains("lafs-feedback"))
     out.asks_feedback = asks->is_bool() && asks->get_bool();
   out.content = json::serialize(sorted(*value));

@@ -3,6 +3,7 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <charconv>
 
@@ -25,24 +26,65 @@ json::value scalar_of(const YAML::Node& node) {
   return json::value(text);
 }
 
-json::value json_of(const YAML::Node& node, int depth = 0) {
-  if (depth > 16) throw YAML::Exception(node.Mark(), "nested too deeply");
+// `budget`: how many values there may be; an alias counts as often as it is used.
+json::value json_of(const YAML::Node& node, std::size_t& budget, int depth = 0) {
+  if (depth > 20 || budget == 0) throw YAML::Exception(node.Mark(), "too much, or too deep");
+  --budget;
   if (node.IsMap()) {
     json::object out;
-    for (const auto& member : node) out[member.first.Scalar()] = json_of(member.second, depth + 1);
+    for (const auto& member : node) {
+      if (member.first.IsScalar())
+        out[member.first.Scalar()] = json_of(member.second, budget, depth + 1);
+    }
     return out;
   }
   if (node.IsSequence()) {
     json::array out;
-    for (const auto& item : node) out.push_back(json_of(item, depth + 1));
+    for (const auto& item : node) out.push_back(json_of(item, budget, depth + 1));
     return out;
   }
   return node.IsScalar() ? scalar_of(node) : json::value(nullptr);
 }
 
-std::string text_at(const YAML::Node& map, const char* key) {
-  const auto value = map[key];
-  return value && value.IsScalar() ? value.Scalar() : std::string{};
+std::string text_at(const json::object& map, std::string_view key) {
+  const auto* value = map.if_contains(key);
+  const auto* text = value ? value->if_string() : nullptr;
+  return text ? std::string(*text) : std::string{};
+}
+
+// One entry of a file; those that cannot be read are left out.
+void take_over(Book& into, const json::value& entry) {
+  const auto* map = entry.if_object();
+  if (!map) return;
+  const auto id = text_at(*map, "key_s");
+  const auto* proved = map->if_contains("signed");
+  if (const auto* parts = proved ? proved->if_object() : nullptr) {
+    SignedAnnouncement proof{text_at(*parts, "message"), text_at(*parts, "signature"), id};
+    if (auto verified = verify(proof)) {
+      into.add(std::move(*verified), std::move(proof));
+      return;
+    }
+  }
+  const auto* dictionary = map->if_contains("ann");
+  if (!key_from_text(id) || !dictionary || !dictionary->is_object()) return;
+  if (auto read = read_announcement(json::serialize(*dictionary), id))
+    into.add(std::move(*read), std::nullopt);
+}
+
+// How the files begin that we write ourselves: an entry a line.
+constexpr std::string_view line_begin = "- ", own_begin = "- {\"ann\": ";
+
+void take_over_lines(Book& into, std::string_view text) {
+  while (!text.empty()) {
+    auto line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(text.size(), line.size() + 1));
+    if (!line.starts_with(line_begin)) continue;
+    line.remove_prefix(line_begin.size());
+    boost::system::error_code error;
+    json::parse_options options;
+    options.max_depth = 20;
+    if (const auto entry = json::parse(line, error, {}, options); !error) take_over(into, entry);
+  }
 }
 
 }  // namespace
@@ -50,22 +92,23 @@ std::string text_at(const YAML::Node& map, const char* key) {
 Book::Verdict Book::add(Announcement announcement, std::optional<SignedAnnouncement> proof) {
   const std::pair key{announcement.service, announcement.server_id};
   const auto it = entries_.find(key);
+  Entry now{std::move(announcement), std::move(proof)};
   if (it == entries_.end()) {
-    if (entries_.size() >= most_entries) return Verdict::full;
-    entries_.emplace(key, Entry{std::move(announcement), std::move(proof)});
+    if (entries_.size() >= most_entries || bytes_ + now.bytes() > most_bytes) return Verdict::full;
+    bytes_ += now.bytes();
+    entries_.emplace(key, std::move(now));
     return Verdict::fresh;
   }
   auto& known = it->second;
-  if (known.announcement.content == announcement.content) {
-    if (!known.proof) known.proof = std::move(proof);
-    return Verdict::duplicate;
-  }
-  if (known.announcement.number &&
-      (!announcement.number || *announcement.number <= *known.announcement.number)) {
-    return Verdict::stale;
-  }
-  known = {std::move(announcement), std::move(proof)};
-  return Verdict::fresh;
+  const auto& number = now.announcement.number;
+  const auto& had = known.announcement.number;
+  const bool same = known.announcement.content == now.announcement.content;
+  if (same && (known.proof || !now.proof)) return Verdict::duplicate;
+  if (!same && had && (!number || *number <= *had)) return Verdict::stale;
+  if (bytes_ - known.bytes() + now.bytes() > most_bytes) return Verdict::full;
+  bytes_ += now.bytes() - known.bytes();
+  known = std::move(now);
+  return same ? Verdict::duplicate : Verdict::fresh;
 }
 
 std::vector<const Book::Entry*> Book::entries() const {
@@ -78,7 +121,7 @@ std::string Book::to_yaml() const {
   // JSON is YAML: one entry a line.
   std::string out;
   for (const auto& [key, entry] : entries_) {
-    out += "- {\"ann\": " + entry.announcement.content +
+    out += std::string(own_begin) + entry.announcement.content +
            ", \"key_s\": " + json::serialize(json::value(entry.announcement.server_id));
     if (entry.proof) {
       out += ", \"signed\": {\"message\": " + json::serialize(json::value(entry.proof->message)) +
@@ -91,28 +134,16 @@ std::string Book::to_yaml() const {
 
 Result<Book> Book::from_yaml(const std::string& text, const std::string& file) {
   Book out;
+  if (text.starts_with(own_begin)) {
+    take_over_lines(out, text);
+    return out;
+  }
   try {
     const auto root = YAML::Load(text);
     if (root.IsNull()) return out;
     if (!root.IsSequence()) return fail(Errc::bad_config, file + ": not a list of announcements");
-    for (const auto& item : root) {
-      if (!item.IsMap()) continue;
-      const auto id = text_at(item, "key_s");
-      SignedAnnouncement proof;
-      if (const auto saved = item["signed"]; saved && saved.IsMap()) {
-        proof.message = text_at(saved, "message");
-        proof.signature = text_at(saved, "signature");
-        proof.key = id;
-        if (auto verified = verify(proof)) {
-          out.add(std::move(*verified), std::move(proof));
-          continue;
-        }
-      }
-      const auto dictionary = item["ann"];
-      if (id.empty() || !dictionary || !dictionary.IsMap()) continue;
-      auto read = read_announcement(json::serialize(json_of(dictionary)), id);
-      if (read) out.add(std::move(*read), std::nullopt);
-    }
+    std::size_t budget = 1'000'000;
+    for (const auto& item : root) take_over(out, json_of(item, budget));
   } catch (const YAML::Exception& e) {
     return fail(Errc::bad_config, file + ":" + std::to_string(e.mark.line + 1) + ": " + e.msg);
   }

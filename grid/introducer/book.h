@@ -19,15 +19,18 @@ class Book {
     fresh,      // new, and in force from now on
     duplicate,  // known already
     stale,      // older than what is in force, or of the same number with other content
-    full,       // too many servers; see most_entries
+    full,       // too much; see most_entries and most_bytes
   };
-  // An introducer that makes up servers must not fill our memory.
-  static constexpr std::size_t most_entries = 10'000;
+  // An introducer that makes up servers must not fill our memory, nor what we keep for a start.
+  static constexpr std::size_t most_entries = 10'000, most_bytes = 8u << 20;
 
   struct Entry {
     Announcement announcement;
     // Missing for what a cache of Tahoe's says: there nobody kept the signature.
     std::optional<SignedAnnouncement> proof;
+    std::size_t bytes() const {
+      return announcement.content.size() + (proof ? proof->message.size() : 0);
+    }
   };
 
   Verdict add(Announcement announcement, std::optional<SignedAnnouncement> proof);
@@ -36,12 +39,13 @@ class Book {
   std::size_t size() const { return entries_.size(); }
 
   // private/introducer_<petname>_cache.yaml: a list of {ann, key_s} (spec/storage 8.7), with the
-  // signed bytes beside them under keys that Tahoe ignores.
+  // signed bytes beside them under keys that Tahoe ignores. We write an entry a line, as JSON.
   std::string to_yaml() const;
   // Entries that cannot be read are left out; Errc::bad_config when it is no such file at all.
   static Result<Book> from_yaml(const std::string& text, const std::string& file);
 
  private:
+  std::size_t bytes_ = 0;
   std::map<std::pair<std::string, std::string>, Entry> entries_;  // by service and server
 };
 

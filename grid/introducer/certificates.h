@@ -20,6 +20,8 @@ struct CheckedCertificate {
   std::string notice;  // a word of the manager to the grid's clients ("notice"); usually empty
 };
 
+// What a certificate says, whoever signed it. Errc::corrupt when it is malformed.
+Result<CheckedCertificate> read_certificate(const GridCertificate& certificate);
 // What a certificate says, when one of `managers` signed it. Errc::corrupt when none did or it is
 // malformed.
 Result<CheckedCertificate> check_certificate(const GridCertificate& certificate,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grid/introducer/client.h"
 
+#include <map>
 #include <random>
 
 #include "grid/base/log.h"
@@ -29,6 +30,7 @@ struct Client::State {
   Status status;
   bool attempted = false;
   bool publish_again = false;
+  std::map<std::string, std::string> told;  // by key: the signature of what this connection heard
   bool closing = false;
   std::int64_t canary = 0;
   std::mt19937 chance{std::random_device{}()};
@@ -93,6 +95,7 @@ Task<> Client::State::follow() {
     if (connection) {
       auto& peer = **connection;
       peer.when_ended([this] { changed.notify(); });
+      told.clear();
       auto introduced = co_await introduce(peer);
       if (introduced) {
         backoff.worked();
@@ -125,9 +128,17 @@ Task<> Client::State::follow() {
 Task<Result<>> Client::State::publish(Connection& connection, std::int64_t object) {
   if (!options.published) co_return Result<>{};
   for (const auto& announcement : options.published()) {
+    auto& last = told[announcement.key];
+    if (last == announcement.signature) continue;
     std::vector<Value> arguments{value_of(announcement), connection.pass(canary)};
-    CO_TRY_DO(
-        co_await connection.call(object, "publish_v2", std::move(arguments), options.call_limit));
+    auto done =
+        co_await connection.call(object, "publish_v2", std::move(arguments), options.call_limit);
+    // One that is refused must not keep the others from being heard.
+    if (!done && done.error().code != Errc::refused)
+      co_return std::unexpected(std::move(done.error()));
+    if (!done) log::warning("introducer " + options.petname + ": " + done.error().message());
+    status.told += done.has_value();
+    last = announcement.signature;
   }
   co_return Result<>{};
 }

@@ -44,6 +44,7 @@ class Client {
     std::string why;          // why not, when it is not
     std::size_t heard = 0;    // announcements with good signatures
     std::size_t refused = 0;  // with bad ones
+    std::size_t told = 0;     // announcements that it took from us
   };
 
   Client(asio::any_io_executor executor, const storage::Identity& identity, Options options);

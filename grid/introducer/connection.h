@@ -22,7 +22,7 @@ class Connection {
   // Answers one call at once. An error goes to the caller as a failure.
   using Handler = std::function<Result<Value>(const Call&)>;
 
-  // Tries the hints of the address one after the other. Errc::unreachable, timed_out, protocol,
+  // To whichever of the address's places answers first. Errc::unreachable, timed_out, protocol,
   // refused, wrong_certificate; unsupported when there is no hint that we can reach.
   static Task<Result<std::unique_ptr<Connection>>> connect(asio::any_io_executor executor,
                                                            const storage::Identity& identity,

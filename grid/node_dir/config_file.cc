@@ -57,7 +57,7 @@ constexpr std::array own_sections{
     Known{"ftpd",
           " accounts.file allow-plain anonymous certificate enabled external-address "
           "idle-limit implicit-port key max-sessions passive-ports port read-only "
-          "require-session-reuse require-tls "},
+          "require-session-reuse "},
     Known{"files", " durability "},
     Known{"introducer", " enabled location port "},
     Known{"log", " file format level "},

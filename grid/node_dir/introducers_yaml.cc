@@ -17,6 +17,33 @@ std::unexpected<Error> wrong(const std::string& file, const YAML::Node& node, st
   return fail(Errc::bad_config, file + line + ": " + std::move(what));
 }
 
+bool is_utf8(std::string_view text) {
+  const auto byte = [&](std::size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
+  };
+  for (std::size_t i = 0; i < text.size();) {
+    const auto lead = byte(i++);
+    if (lead < 0x80) continue;
+    const int more = lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : 1;
+    const auto next = byte(i);
+    // No character is written longer than it has to be, and none is half of a pair.
+    if (lead < 0xC2 || lead > 0xF4 || (lead == 0xE0 && next < 0xA0) ||
+        (lead == 0xED && next >= 0xA0) || (lead == 0xF0 && next < 0x90) ||
+        (lead == 0xF4 && next >= 0x90))
+      return false;
+    for (int k = 0; k < more; ++k) {
+      if ((byte(i++) & 0xC0) != 0x80) return false;
+    }
+  }
+  return true;
+}
+
+// A name becomes part of a file's name, and is shown.
+bool is_petname(std::string_view name) {
+  const auto bad = [](unsigned char c) { return c < ' ' || c == '/' || c == 0x7F; };
+  return !name.empty() && is_utf8(name) && std::ranges::none_of(name, bad);
+}
+
 Result<std::vector<IntroducerEntry>> parse(std::string_view yaml, const std::string& file) {
   std::vector<IntroducerEntry> out;
   const YAML::Node document = YAML::Load(std::string(yaml));
@@ -28,8 +55,7 @@ Result<std::vector<IntroducerEntry>> parse(std::string_view yaml, const std::str
   if (!all.IsMap()) return wrong(file, all, "\"introducers:\" is not a table of names");
   for (const auto& item : all) {
     const auto name = item.first.IsScalar() ? item.first.Scalar() : std::string{};
-    // It becomes part of a file's name.
-    if (name.empty() || name.find('/') != name.npos || name.find('\0') != name.npos)
+    if (!is_petname(name))
       return wrong(file, item.first, "an introducer's name is a text without '/'");
     const YAML::Node furl = item.second.IsMap() ? item.second["furl"] : YAML::Node();
     if (!furl.IsDefined() || !furl.IsScalar())

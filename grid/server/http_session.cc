@@ -7,6 +7,7 @@
 #include <boost/beast/core/string.hpp>
 
 #include "grid/base/log.h"
+#include "grid/storage/http_date.h"
 #include "grid/storage/messages_json.h"
 
 namespace lafs::grid::storage {
@@ -232,8 +233,11 @@ Task<HttpReply> HttpSession::do_small(const HttpCall& call, Bytes body) {
     case Endpoint::version: {
       auto version = co_await server.version();
       if (!version) co_return failed(version.error());
-      co_return call.json_reply ? json_reply(version_json(*version))
-                                : cbor_reply(encode_version(*version));
+      auto reply = call.json_reply ? json_reply(version_json(*version))
+                                   : cbor_reply(encode_version(*version));
+      // So that whoever wonders can compare clocks.
+      reply.headers.emplace_back("Date", http_date(std::chrono::system_clock::now()));
+      co_return reply;
     }
     case Endpoint::add_lease: {
       auto done = co_await server.add_lease(call.si, call.lease);

@@ -46,6 +46,8 @@ RemoteServer::Connections::Connections(asio::any_io_executor executor, Nurl nurl
       fmt::format("Host: {}\r\nAuthorization: Tahoe-LAFS {}\r\nAccept: application/cbor\r\n", host,
                   base64(as_bytes(nurl_.swissnum)));
   options_.max_connections = std::max<std::size_t>(1, options_.max_connections);
+  places_.push_back({nurl_.host, nurl_.port});
+  for (const auto& other : options_.also_at) places_.push_back({other.host, other.port});
 }
 
 namespace {
@@ -185,26 +187,63 @@ std::unique_ptr<RemoteServer::Connections::Connection> RemoteServer::Connections
   return nullptr;
 }
 
+struct RemoteServer::Connections::Race {
+  std::unique_ptr<Connection> winner;
+  std::optional<Error> error;
+};
+
 Task<Result<std::unique_ptr<RemoteServer::Connections::Connection>>>
 RemoteServer::Connections::connect() {
   if (nurl_.tor) co_return fail(Errc::unsupported, "servers behind Tor");
+  if (places_.size() == 1) co_return co_await connect_to(0);
+  Race race;
+  TaskGroup runners(executor_);
+  const auto first = last_good_;
+  for (std::size_t i = 0; i < places_.size() && !race.winner; ++i) {
+    const bool stop = co_await stop_requested();
+    if (stop) break;
+    runners.spawn(run_for((first + i) % places_.size(), race));
+    co_await runners.wait_one(Clock::now() + options_.head_start);
+  }
+  while (!race.winner && runners.running() > 0) co_await runners.wait_one();
+  runners.cancel();
+  co_await runners.join();
+  if (race.winner) co_return std::move(race.winner);
+  co_return std::unexpected(race.error.value_or(Error{Errc::cancelled, {}}));
+}
+
+Task<> RemoteServer::Connections::run_for(std::size_t place, Race& race) {
+  auto made = co_await connect_to(place);
+  if (made && !race.winner) {
+    race.winner = std::move(*made);
+    last_good_ = place;
+  }
+  // Somebody else's key at one place says little about the server when others stay silent.
+  const bool says_more = !race.error || race.error->code == Errc::wrong_certificate;
+  if (!made && says_more)
+    race.error = annotate(std::move(made.error()), places_[place].host).error();
+}
+
+Task<Result<std::unique_ptr<RemoteServer::Connections::Connection>>>
+RemoteServer::Connections::connect_to(std::size_t place) {
   auto c = std::make_unique<Connection>(
       TlsStream(beast::tcp_stream(executor_), SSL_new(tls_.context())));
   const Listed listed(active_, c.get());
-  auto done = co_await within(options_.connect_timeout, "connecting", establish(*c));
+  auto done =
+      co_await within(options_.connect_timeout, "connecting", establish(*c, places_[place]));
   if (!done) co_return std::unexpected(std::move(done).error());
   co_return c;
 }
 
-Task<Result<>> RemoteServer::Connections::establish(Connection& c) {
-  CO_TRY(endpoints, co_await resolve());
+Task<Result<>> RemoteServer::Connections::establish(Connection& c, Place& at) {
+  CO_TRY(endpoints, co_await resolve(at));
   if (closing_) co_return fail(Errc::closed);
   auto& tcp = tcp_of(c.stream);
   tcp.expires_after(options_.connect_timeout);
   auto [refused, endpoint] = co_await tcp.async_connect(endpoints, quietly);
   if (refused == beast::error::timeout) co_return fail(Errc::timed_out, "connecting");
   if (refused) {
-    endpoints_.clear();  // the name may lead elsewhere by now
+    at.endpoints.clear();  // the name may lead elsewhere by now
     co_return fail(Errc::unreachable, refused.message());
   }
   beast::error_code ignored;
@@ -221,21 +260,20 @@ Task<Result<>> RemoteServer::Connections::establish(Connection& c) {
   co_return Result<>{};
 }
 
-Task<Result<std::vector<asio::ip::tcp::endpoint>>> RemoteServer::Connections::resolve() {
+Task<Result<std::vector<asio::ip::tcp::endpoint>>> RemoteServer::Connections::resolve(Place& at) {
   beast::error_code error;
-  const auto literal = asio::ip::make_address(nurl_.host, error);
-  if (!error) co_return std::vector{Tcp::endpoint(literal, nurl_.port)};
-  if (!endpoints_.empty() && Clock::now() - resolved_at_ < addresses_are_good_for) {
-    co_return endpoints_;
+  const auto literal = asio::ip::make_address(at.host, error);
+  if (!error) co_return std::vector{Tcp::endpoint(literal, at.port)};
+  if (!at.endpoints.empty() && Clock::now() - at.resolved_at < addresses_are_good_for) {
+    co_return at.endpoints;
   }
   Tcp::resolver resolver(executor_);
-  auto [failed, found] =
-      co_await resolver.async_resolve(nurl_.host, std::to_string(nurl_.port), quietly);
+  auto [failed, found] = co_await resolver.async_resolve(at.host, std::to_string(at.port), quietly);
   if (failed) co_return fail(Errc::unreachable, "looking up its address: " + failed.message());
-  endpoints_.clear();
-  for (const auto& entry : found) endpoints_.push_back(entry.endpoint());
-  resolved_at_ = Clock::now();
-  co_return endpoints_;
+  at.endpoints.clear();
+  for (const auto& entry : found) at.endpoints.push_back(entry.endpoint());
+  at.resolved_at = Clock::now();
+  co_return at.endpoints;
 }
 
 Task<Result<HttpAnswer>> RemoteServer::Connections::perform(Connection& c,
@@ -265,6 +303,7 @@ Task<Result<HttpAnswer>> RemoteServer::Connections::perform(Connection& c,
   answer.status = message.result_int();
   answer.content_type = message[http::field::content_type];
   answer.content_range = message[http::field::content_range];
+  answer.date = message[http::field::date];
   const bool good = answer.status >= 200 && answer.status < 300;
   BodyReader<false> reader(c.stream, c.buffer, *parser, options_.progress_timeout);
   auto body = co_await read_body(reader, good ? request.reply_limit : error_body_limit);

@@ -27,6 +27,7 @@ struct HttpAnswer {
   unsigned status = 0;
   std::string content_type;
   std::string content_range;
+  std::string date;  // as the server wrote it
   Bytes body;
   bool repeated = false;  // the request was sent twice
 };
@@ -47,6 +48,7 @@ class RemoteServer::Connections {
   std::string report() const;
   void reported(const std::string& line);
   std::size_t open() const { return in_use_ + idle_.size(); }
+  std::optional<std::chrono::seconds> clock_ahead;
 
  private:
   using Tcp = asio::ip::tcp;
@@ -78,9 +80,21 @@ class RemoteServer::Connections {
   Task<Result<HttpAnswer>> try_exchange(HttpRequest request);
   Task<Result<Slot>> claim();
   std::unique_ptr<Connection> take_idle();
+  // One place where the server is.
+  struct Place {
+    std::string host;
+    std::uint16_t port = 0;
+    std::vector<Tcp::endpoint> endpoints = {};  // what the name led to
+    TimePoint resolved_at{};
+  };
+  struct Race;
+
+  // To whichever place answers first.
   Task<Result<std::unique_ptr<Connection>>> connect();
-  Task<Result<>> establish(Connection& c);
-  Task<Result<std::vector<Tcp::endpoint>>> resolve();
+  Task<> run_for(std::size_t place, Race& race);
+  Task<Result<std::unique_ptr<Connection>>> connect_to(std::size_t place);
+  Task<Result<>> establish(Connection& c, Place& at);
+  Task<Result<std::vector<Tcp::endpoint>>> resolve(Place& at);
   // `answered`: whether any byte of a reply came.
   Task<Result<HttpAnswer>> perform(Connection& c, const HttpRequest& request, bool& answered);
   // What an error means to the caller of exchange().
@@ -95,8 +109,8 @@ class RemoteServer::Connections {
   ClientTls tls_;                         // outlives the connections
   std::list<std::unique_ptr<Connection>> idle_;
   std::list<Connection*> active_;  // what close() has to cut
-  std::vector<Tcp::endpoint> endpoints_;
-  TimePoint resolved_at_{};
+  std::vector<Place> places_;      // never empty, never more
+  std::size_t last_good_ = 0;      // of them
   std::size_t in_use_ = 0;
   Signal freed_;
   bool closing_ = false;

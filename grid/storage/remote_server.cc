@@ -6,6 +6,7 @@
 #include "grid/base/base32.h"
 #include "grid/base/netstring.h"
 #include "grid/storage/connections.h"
+#include "grid/storage/http_date.h"
 #include "grid/storage/messages.h"
 
 namespace lafs::grid::storage {
@@ -114,6 +115,9 @@ RemoteServer::~RemoteServer() = default;
 
 const Nurl& RemoteServer::nurl() const { return connections_->nurl(); }
 std::size_t RemoteServer::open_connections() const { return connections_->open(); }
+std::optional<std::chrono::seconds> RemoteServer::clock_ahead() const {
+  return connections_->clock_ahead;
+}
 Task<> RemoteServer::close() { return connections_->close(); }
 
 namespace {
@@ -133,6 +137,10 @@ Task<Result<ServerVersion>> RemoteServer::version() {
   HttpRequest request{head_of("GET", "version", c.common_headers(), report), {}, true, small_reply};
   CO_TRY(answer, co_await c.exchange(std::move(request)));
   if (answer.status == 200) c.reported(report);
+  c.clock_ahead.reset();
+  const auto now = std::chrono::system_clock::now();
+  if (const auto theirs = parse_http_date(answer.date))
+    c.clock_ahead = std::chrono::duration_cast<std::chrono::seconds>(*theirs - now);
   co_return decoded(c.name(), "version", answer, decode_version);
 }
 

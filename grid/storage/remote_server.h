@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// A storage server reached by HTTPS (spec/storage 4): one pool of keep-alive connections to one
-// NURL. Every request has a deadline, every reply a bound. Errors name the server and the verb.
+// A storage server reached by HTTPS (spec/storage 4): one pool of keep-alive connections to it, at
+// whichever of its places answers. Every request has a deadline, every reply a bound. Errors name
+// the server and the verb.
 
 #include "grid/storage/nurl.h"
 #include "grid/storage/server.h"
@@ -14,6 +15,11 @@ class RemoteServer final : public Server {
   struct Options {
     std::string name;                                    // for messages; empty: host:port
     Duration connect_timeout = std::chrono::seconds(8);  // name look-up, TCP and TLS together
+    // Where else it is, with the same key and swissnum: which of its places can be reached depends
+    // on where we are. The one that answered last is asked first; the next joins in when it fails,
+    // or has said nothing for `head_start`.
+    std::vector<Nurl> also_at;
+    Duration head_start = std::chrono::milliseconds(300);
     // Until the head of the reply is there, counted from the last byte of the request.
     Duration reply_timeout = std::chrono::seconds(30);
     // A body, either way, must move 64 KiB (or come to its end) within this.
@@ -34,6 +40,9 @@ class RemoteServer final : public Server {
 
   const Nurl& nurl() const;
   std::size_t open_connections() const;
+  // How far its clock was ahead of ours when it last told its version; nothing when it gave no
+  // time.
+  std::optional<std::chrono::seconds> clock_ahead() const;
 
   Task<Result<ServerVersion>> version() override;
   Task<Result<>> add_lease(StorageIndex si, LeaseSecrets lease) override;

@@ -6,6 +6,8 @@ own nodes speak. Skipped without Debian's python3-foolscap and python3-cryptogra
 usage: foolscap_test.py LAFS
 """
 import base64
+import datetime
+import hashlib
 import json
 import os
 import queue
@@ -66,6 +68,29 @@ class Server:
             "nonce": "n" * 52, "anonymous-storage-FURL": furl,
             "anonymous-storage-NURLs": ["pb://" + "A" * 43 + "@127.0.0.1:9/x#v=1"]})
         return [message, "v0-" + base32(self.private.sign(message.encode())), self.key]
+
+
+def tub_file(folder, first):
+    """A certificate whose tub id begins with `first`: the greater of two ids decides the negotiation,
+    so that "2" never does and "z" always."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "newpb_thingy")])
+    now = datetime.datetime(2026, 1, 1)
+    while True:
+        certificate = (x509.CertificateBuilder().subject_name(name).issuer_name(name)
+                       .public_key(key.public_key()).serial_number(x509.random_serial_number())
+                       .not_valid_before(now).not_valid_after(now + datetime.timedelta(days=365))
+                       .sign(key, hashes.SHA256()))
+        der = certificate.public_bytes(serialization.Encoding.DER)
+        if base32(hashlib.sha1(der).digest()).startswith(first):
+            break
+    with open(os.path.join(folder, "tub.pem"), "wb") as f:
+        f.write(certificate.public_bytes(serialization.Encoding.PEM))
+        f.write(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                                  serialization.NoEncryption()))
 
 
 class Peer:
@@ -162,7 +187,7 @@ def server_node(w, name, furl):
     text = text.replace("tub.port = disabled", f"tub.port = tcp:{port}:interface=127.0.0.1")
     text = text.replace("tub.location = disabled", f"tub.location = tcp:127.0.0.1:{port}")
     text = text.replace("enabled = false", "enabled = true")
-    text += "\n[storageserver.plugins.lafs]\nnotice = back up on Sundays\n"
+    text += "\n[storageserver.plugins.lafs]\nnotice = back up on Sundays\nfeedback = true\n"
     with open(os.path.join(node, "tahoe.cfg"), "w") as f:
         f.write(text)
     return w.start("serve", "storage", node=name)
@@ -170,6 +195,7 @@ def server_node(w, name, furl):
 
 def our_nodes_at_its_introducer(w):
     folder, port = w.folder("theirs"), free_port()
+    tub_file(folder, "z")  # it decides
     theirs = w.peer("introducer", folder, port)
     w.theirs_furl = theirs.next("listening")["furl"]
     for name in ("one", "two"):
@@ -194,6 +220,7 @@ def our_nodes_at_its_introducer(w):
 
 
 def one_that_lies(w):
+    tub_file(w.folder("liar"), "2")  # we decide
     theirs = w.peer("introducer", w.folder("liar"), free_port())
     furl = theirs.next("listening")["furl"]
     alice, mallory = Server(1), Server(2)
@@ -224,6 +251,77 @@ def one_that_lies(w):
     wait_until("the connection goes on", lambda: remembered("another"))
 
 
+def feedback_needs_both(w):
+    """A server that asks hears what its clients are and met, from those whose owner agreed."""
+    check("a client reports" not in w.log("one") + w.log("two"), "reported without being asked to")
+    config = os.path.join(w.work, "node", "tahoe.cfg")
+    with open(config) as f:
+        before = f.read()
+    with open(config, "w") as f:
+        f.write(before + "\n[feedback]\nenabled = true\n")
+    w.run("status", status=None)
+    for name in ("one", "two"):
+        wait_until(f"{name} hears", lambda: "a client reports" in w.log(name))
+        line = next(line for line in w.log(name).splitlines() if "a client reports" in line)
+        check("lafs/" in line and "URI:" not in line and "pb://" not in line, line)
+    with open(config, "w") as f:
+        f.write(before)
+
+
+def grid_managers_are_heard(w):
+    """Certificates decide where new files go, their end is warned of in time, notices are shown."""
+    manager = Server(9)
+    ids = {}
+    for name in ("one", "two"):
+        with open(os.path.join(w.work, name, "node.pubkey")) as f:
+            ids[name] = f.read().strip()
+
+    def certificate(name, days, public_key=None):
+        until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days)
+        text = json.dumps({"expires": until.isoformat(), "notice": "the grid closes in May",
+                           "public_key": public_key or ids[name], "version": 1})
+        signature = base32(manager.private.sign(text.encode()))
+        with open(os.path.join(w.work, name, "manager.cert"), "w") as f:
+            json.dump({"certificate": text, "signature": signature}, f)
+        with open(os.path.join(w.work, name, "lafs.pid")) as f:
+            os.kill(int(f.read()), signal.SIGHUP)
+    for name in ("one", "two"):
+        with open(os.path.join(w.work, name, "tahoe.cfg")) as f:
+            text = f.read()
+        text = text.replace("[storage]\n", "[storage]\ngrid_management = true\n")
+        with open(os.path.join(w.work, name, "tahoe.cfg"), "w") as f:
+            f.write(text + "\n[grid_manager_certificates]\nalice = manager.cert\n")
+    certificate("one", 10.5)
+    certificate("two", 400, public_key=ids["one"])  # somebody else's
+    with open(os.path.join(w.work, "node", "tahoe.cfg"), "a") as f:
+        f.write("\n[grid_managers]\nalice = pub-%s\n" % manager.key)
+    def status():
+        out = json.loads(w.run("status", "--json", status=None).stdout)
+        return {one["nickname"]: one for one in out["servers"]}
+    # Each time by an introducer that is asked again: what is remembered is good for an hour.
+    cache = os.path.join(w.work, "node", "private", "introducer_introducer_cache.yaml")
+
+    def fresh():
+        if os.path.exists(cache):
+            os.unlink(cache)
+        return status()
+    wait_until("its end is warned of", lambda: "expires in 10 days" in
+               fresh().get("one", {}).get("certificate", ""))
+    seen = fresh()
+    check(seen["one"]["manager_notice"].endswith("the grid closes in May"), seen)
+    check("no grid manager vouches" in seen["two"]["certificate"], seen)
+    check("vouches for " + ids["one"] in w.log("two") and "manager.cert" in w.log("two"), w.log("two"))
+    text = w.run("status", status=None)
+    check(b"the grid manager says: the grid closes in May" in text.stdout, text.stdout)
+    check(b"expires in 10 days" in w.run("doctor", status=None).stdout, "doctor")
+    certificate("two", 400)
+    wait_until("one that is long good is only shown", lambda: "is good until" in
+               fresh().get("two", {}).get("certificate", ""))
+    certificate("one", -1)
+    wait_until("one that has ended", lambda: "expired on" in fresh().get("one", {}).get("certificate", ""))
+    check("has expired" in w.log("one"), w.log("one"))
+
+
 def its_client_at_our_introducer(w):
     w.run("create-node", "--no-root", node="ours")
     port = free_port()
@@ -231,6 +329,8 @@ def its_client_at_our_introducer(w):
     furl_file = os.path.join(w.work, "ours", "private", "introducer.furl")
     wait_until("our introducer's address", lambda: os.path.exists(furl_file))
     furl = open(furl_file).read().strip()
+    tub_file(w.folder("first"), "2")
+    tub_file(w.folder("second"), "z")
     first = w.peer("client", w.folder("first"), furl)
     check(first.next("subscribed")["version"].startswith("lafs/"), "version")
     alice, mallory = Server(3), Server(4)
@@ -272,7 +372,8 @@ def main():
     w = World(os.path.abspath(sys.argv[1]), work)
     failed = 0
     try:
-        for case in (our_nodes_at_its_introducer, one_that_lies, its_client_at_our_introducer):
+        for case in (our_nodes_at_its_introducer, feedback_needs_both, grid_managers_are_heard, one_that_lies,
+                     its_client_at_our_introducer):
             begin = time.monotonic()
             try:
                 case(w)

@@ -4,6 +4,7 @@
 
 usage: introducer_test.py LAFS
 """
+import base64
 import json
 import os
 import shutil
@@ -98,8 +99,15 @@ def joined_by_introducer_alone(w):
 
 def started_without_it_from_memory(w):
     wait_until("all four remembered", lambda: w.known("node") == 4)
+    doctor = json.loads(w.run("doctor", "--json").stdout)
+    look = {one["subject"]: one for one in doctor["findings"] if one["verdict"] == "ok"}
+    check("connected" in look.get("introducer introducer", {}).get("what", ""), doctor)
     w.kill_introducer()
     check(w.run("cat", "tahoe:hello").stdout == b"hello " * 1000, "content from memory")
+    doctor = json.loads(w.run("doctor", "--json").stdout)
+    look = {one["subject"]: one for one in doctor["findings"]}
+    check(look["introducer introducer"]["verdict"] == "warning" and
+          "refused" in look["introducer introducer"]["what"], doctor)
     # A node that has never heard of a server says who was asked and what came of it.
     done = w.run("create-node", "--introducer", w.furl(), "--shares", "2,3,4", node="fresh", status=4)
     check(b"introducer" in done.stderr and b"refused" in done.stderr.lower(), done.stderr)
@@ -192,6 +200,52 @@ def options_are_checked_shown_and_taken_over(w):
     w.run("node", "import", node, node="copy", status=1)
 
 
+def the_example_of_a_tahoe_node(w):
+    """`lafs --node` on the directory of the vectors: what Tahoe makes of it."""
+    vectors = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "vectors")
+    with open(os.path.join(vectors, "node_dir_files.json")) as f:
+        files = json.load(f)["files"]
+    with open(os.path.join(vectors, "node_dir.json")) as f:
+        meaning = json.load(f)["meaning"]
+    node = os.path.join(w.work, "tahoe")
+    for name, content in files.items():
+        path = os.path.join(node, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as f:
+            f.write(base64.b64decode(content))
+    os.chmod(os.path.join(node, "private"), 0o700)
+    before = {name: open(os.path.join(node, name), "rb").read() for name in files}
+
+    def ask(*words, status=OK):
+        return json.loads(w.run("--node", node, *words, "--json", status=status).stdout)
+    check(w.run("--node", node, "config", "check").stdout.endswith(b"nothing to complain about\n"), "?")
+    shown, running = ask("config", "show"), meaning["running_node"]
+    check(shown["nickname"] == running["nickname"], shown["nickname"])
+    check(shown["shares"] == "{k},{happy},{n}".format(**running["encoding"]), shown["shares"])
+    check(shown["mutable_format"].upper() == running["mutable_default"], shown["mutable_format"])
+    check(shown["introducers"] == list(meaning["introducers"]), shown["introducers"])
+    said = {(option["section"], option["key"].lower()): option["value"]
+            for option in meaning["configuration"]}
+    for section, options in shown["options"].items():
+        for key, option in options.items():
+            wanted = said.get((section, key), option["value"])
+            if isinstance(wanted, bool):
+                check((option["value"] in ("true", "yes", "on", "1")) == wanted, (section, key, option))
+            else:
+                check(option["value"] == wanted, (section, key, option))
+    aliases = {one["alias"]: one["cap"] for one in ask("list-aliases", "--caps")}
+    check(aliases == meaning["aliases"], aliases)
+    accounts = [one["name"] for one in ask("accounts", "list")]
+    check(accounts == [one["user"] for one in meaning["accounts"]], accounts)
+    status = ask("status", status=4)  # nobody is there any more
+    check([(one["id"], one["nickname"]) for one in status["servers"]] ==
+          [(one["server_id"], one["nickname"]) for one in running["static_servers"]], status["servers"])
+    check("no grid manager vouches" in status["servers"][0]["certificate"], status["servers"])
+    check([one["name"] for one in status["introducers"]] == list(meaning["introducers"]), status)
+    for name, content in before.items():
+        check(open(os.path.join(node, name), "rb").read() == content, f"{name} was changed")
+
+
 def main():
     lafs = os.path.abspath(sys.argv[1])
     work = tempfile.mkdtemp(prefix="lafs-introducer-")
@@ -200,7 +254,7 @@ def main():
     try:
         for case in (joined_by_introducer_alone, started_without_it_from_memory,
                      told_again_after_its_return, two_that_exchange_and_one_dies,
-                     bad_addresses_are_named,
+                     bad_addresses_are_named, the_example_of_a_tahoe_node,
                      options_are_checked_shown_and_taken_over):
             begin = time.monotonic()
             try:

@@ -45,7 +45,8 @@ def scenario(w):
                  "lafs_client_request_seconds_count", "lafs_mutable_publish_seconds_count",
                  "lafs_journal_records_total", "lafs_cache_jobs_total", "lafs_queue_items",
                  'lafs_fs_operations_total{what="create"}', 'lafs_logins_total{',
-                 'lafs_ftp_transfers_total{', "lafs_part_up"):
+                 'lafs_ftp_transfers_total{', "lafs_part_up", "lafs_fuse_request_seconds_count",
+                 "lafs_ftp_sessions 0", "lafs_sftp_connections 0"):
         w.wait(name, lambda: w.metric(name))
 
 

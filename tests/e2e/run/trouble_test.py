@@ -4,6 +4,7 @@
 
 usage: trouble_test.py LAFS
 """
+import json
 import os
 import shutil
 import signal
@@ -178,6 +179,13 @@ def a_clock_far_off(w):
     done = subprocess.run(["faketime", "2001-02-03 04:05:06", w.lafs_program, "doctor"],
                           capture_output=True, env=w.env, text=True, timeout=60)
     check("the clock is before 2025" in done.stdout and "set it" in done.stdout, done.stdout)
+    check("behind the servers' clocks" in done.stdout, done.stdout)
+    done = subprocess.run(["faketime", "-f", "+3d", w.lafs_program, "doctor", "--json"],
+                          capture_output=True, env=w.env, text=True, timeout=60)
+    said = [one for one in json.loads(done.stdout)["findings"] if "servers' clocks" in one["what"]]
+    check(len(said) == 1 and said[0]["verdict"] == "problem" and "ahead of" in said[0]["what"], said)
+    done = w.lafs("doctor")
+    check("agrees with the servers' clocks" in done.stdout, done.stdout)
     # Certificates are pinned, not dated: the grid works all the same.
     done = subprocess.run(["faketime", "2001-02-03 04:05:06", w.lafs_program, "cat", "tahoe:after"],
                           capture_output=True, env=w.env, text=True, timeout=60)

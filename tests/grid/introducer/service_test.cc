@@ -135,6 +135,63 @@ TEST_CASE("a client comes back after its introducer did") {
   }(low, high));
 }
 
+TEST_CASE("an introducer is found at whichever of its places it can be reached") {
+  const auto& [low, high] = identities();
+  run([](const storage::Identity& own, const storage::Identity& theirs) -> Task<> {
+    auto executor = co_await asio::this_coro::executor;
+    Folder folder, other_folder;
+    Service service(executor, theirs, options_for(folder, theirs));
+    const auto port = service.listen("127.0.0.1", 0);
+    const auto stranger_identity = storage::Identity::generate();
+    Service stranger(executor, stranger_identity, options_for(other_folder, stranger_identity));
+    const auto stranger_port = stranger.listen("127.0.0.1", 0);
+    REQUIRE(port);
+    REQUIRE(stranger_port);
+    service.start();
+    stranger.start();
+    auto furl = furl_for(theirs, *port);
+    furl.hints = {"i2p:nowhere", "tcp:127.0.0.1:1",
+                  "tcp:127.0.0.1:" + std::to_string(*stranger_port), "tcp:name.invalid:7",
+                  furl.hints.front()};
+    const auto limit = std::chrono::seconds(30);
+    auto connected = co_await Connection::connect(executor, own, furl, limit);
+    REQUIRE(connected);
+    CHECK((*connected)->peer_tub() == theirs.tub_id());
+    (*connected)->start();
+    co_await (*connected)->close();
+    furl.hints.pop_back();
+    auto lost = co_await Connection::connect(executor, own, furl, limit);
+    REQUIRE_FALSE(lost);
+    CHECK(lost.error().message().find("unknown TubID") != std::string::npos);
+    co_await service.close();
+    co_await stranger.close();
+  }(low, high));
+}
+
+TEST_CASE("what a peer has been told, and what it refuses, is not said again") {
+  const auto& [low, high] = identities();
+  run([](const storage::Identity& own, const storage::Identity& theirs) -> Task<> {
+    auto executor = co_await asio::this_coro::executor;
+    Folder folder;
+    Service service(executor, theirs, options_for(folder, theirs));
+    const auto port = service.listen("127.0.0.1", 0);
+    REQUIRE(port);
+    service.start();
+    auto forged = announce(1, 1);
+    forged.message.back() = ' ';
+    Listener publisher(executor, own, furl_for(theirs, *port), {forged, announce(2, 1)});
+    co_await publisher.until_heard(1);
+    CHECK(publisher.heard[0].server_id == announce(2, 1).key);
+    CHECK(publisher.client.status().connected);
+    publisher.publishes.push_back(announce(3, 1));
+    publisher.client.publish_again();
+    co_await publisher.until_heard(2);
+    CHECK(publisher.client.status().told == 2);
+    co_await publisher.client.close();
+    co_await service.close();
+  }(low, high));
+}
+
 TEST_CASE("an introducer of another key, or none, or a wrong name is an error that says so") {
   const auto& [low, high] = identities();
   run([](const storage::Identity& own, const storage::Identity& theirs) -> Task<> {

@@ -4,7 +4,10 @@
 #include <catch2/catch.hpp>
 #include <fstream>
 
+#include "grid/base/base32.h"
 #include "grid/base/task_inl.h"
+#include "grid/crypto/ed25519.h"
+#include "grid/known_server.h"
 #include "tests/grid/node_dir/temporary.h"
 
 using namespace lafs;
@@ -116,6 +119,53 @@ TEST_CASE("a server is used as its owner wants it, whatever it announces") {
     CHECK(said("did you mean \"preferred\"?"));
     co_await membership->close();
   }());
+}
+
+TEST_CASE("what a grid manager's certificate says is told in time") {
+  using namespace std::chrono;
+  const Secret32 manager(std::array<std::uint8_t, 32>{1, 2, 3});
+  const auto key = ed25519_public(Secret32(std::array<std::uint8_t, 32>{4}));
+  const auto id = "v0-" + base32(key);
+  const auto certificate = [&](const std::string& until) {
+    const auto text = R"({"expires":")" + until + R"(","notice":"new prices in May",)" +
+                      R"("public_key":"pub-)" + id + R"(","version":1})";
+    const auto signature = base32(ed25519_sign(manager, as_bytes(text)));
+    return "      grid-manager-certificates:\n      - {certificate: '" + text +
+           "', signature: " + signature + "}\n";
+  };
+  run([](std::string servers, std::string managers, std::string server)
+          -> Task<> {
+    auto executor = co_await asio::this_coro::executor;
+    Node node(servers, managers);
+    auto membership = Membership::open(node.open(), executor).value();
+    const auto* known = membership->roster().find(server);
+    REQUIRE(known);
+    CHECK(known->manager_notice == "new prices in May");
+    const auto end = sys_days(year(2100) / 1 / 31) + hours(12);
+    const auto said = [&](auto before_the_end) {
+      return certificate_remark(*known, end - before_the_end).value();
+    };
+    CHECK_FALSE(said(days(15)).warning);
+    CHECK(said(days(15)).text.find("2100-01-31") != std::string::npos);
+    CHECK_FALSE(said(days(14)).warning);
+    CHECK(said(days(14) - seconds(1)).warning);
+    CHECK(said(days(14) - seconds(1)).text.find("in 13 days") != std::string::npos);
+    CHECK(said(seconds(1)).warning);
+    CHECK(known->takes_new_files(end - seconds(1)));
+    CHECK(said(seconds(0)).text.find("expired") != std::string::npos);
+    CHECK_FALSE(known->takes_new_files(end));
+    // Without one, or with one that nobody we trust has signed.
+    const auto* other = membership->roster().find("other");
+    REQUIRE(other);
+    CHECK(certificate_remark(*other, end)->warning);
+    co_await membership->close();
+    // Without managers there is nothing to say.
+    Node free_node(servers);
+    auto free_membership = Membership::open(free_node.open(), executor).value();
+    CHECK_FALSE(certificate_remark(*free_membership->roster().find(server), end));
+    co_await free_membership->close();
+  }(entry(id, 1001, certificate("2100-01-31T12:00:00+00:00")) + entry("other", 1002),
+          "[grid_managers]\nalice = pub-v0-" + base32(ed25519_public(manager)) + "\n", id));
 }
 
 TEST_CASE("a node that must not show its address contacts nobody") {

@@ -115,6 +115,45 @@ TEST_CASE("the example node directory means what Tahoe makes of it") {
       CHECK(*ours == text(cap));
     }
   }
+  SECTION("introducers") {
+    const auto introducers = node->introducers();
+    REQUIRE(introducers);
+    const auto& expected = at(meaning, "introducers").as_object();
+    REQUIRE(introducers->size() == expected.size());
+    for (const auto& one : *introducers) {
+      const auto* furl = expected.if_contains(one.petname);
+      REQUIRE(furl);
+      CHECK(one.furl == text(*furl));
+    }
+  }
+  SECTION("what expires") {
+    const auto& storage = at(at(meaning, "running_node"), "storage");
+    const auto& ours = node->storage().expiry;
+    CHECK(ours.enabled == flag(storage, "expiration_enabled"));
+    CHECK(text(storage, "expiration_mode") == "age");
+    CHECK(ours.mode == grid::storage::ExpiryPolicy::Mode::age);
+    CHECK(ours.max_age == static_cast<std::int64_t>(number(storage, "override_lease_duration")));
+    std::vector<std::string> kinds;
+    if (ours.immutable) kinds.emplace_back("immutable");
+    if (ours.mutable_) kinds.emplace_back("mutable");
+    REQUIRE(kinds.size() == group(storage, "sharetypes").size());
+    for (std::size_t i = 0; i < kinds.size(); ++i)
+      CHECK(kinds[i] == text(group(storage, "sharetypes")[i]));
+  }
+  SECTION("grid managers and preferred servers") {
+    const auto managers = node->grid_managers();
+    REQUIRE(managers);
+    for (const auto& option : group(meaning, "configuration")) {
+      if (text(option, "section") != "grid_managers") continue;
+      REQUIRE(managers->size() == 1);
+      CHECK((*managers)[0] == std::pair(text(option, "key"), text(option, "value")));
+    }
+    const auto preferred = node->preferred_servers();
+    REQUIRE(preferred);
+    CHECK(preferred->size() == 2);
+    CHECK(preferred->front() ==
+          text(group(at(meaning, "running_node"), "static_servers")[0], "server_id"));
+  }
   SECTION("static servers") {
     const auto servers = node->servers();
     REQUIRE(servers);
@@ -138,6 +177,15 @@ TEST_CASE("the example node directory means what Tahoe makes of it") {
     REQUIRE(who->listen.size() == 1);
     CHECK(who->listen[0] == grid::Endpoint{"127.0.0.1", 34454});
   }
+}
+
+TEST_CASE("settings of before Tahoe 1.3 are refused by name, as Tahoe does") {
+  const ExampleNode example;
+  std::ofstream(example.path() / "no_storage") << "";
+  const auto node = NodeDir::open(example.path());
+  REQUIRE_FALSE(node);
+  CHECK(node.error().code == Errc::bad_config);
+  CHECK(node.error().context.find("no_storage") != std::string::npos);
 }
 
 TEST_CASE("small tahoe.cfg texts are read or refused as Tahoe does") {

@@ -64,6 +64,28 @@ TEST_CASE("a port and a location say where to listen and what to announce") {
   CHECK(places_of("disabled", std::nullopt).error().code == Errc::bad_argument);
 }
 
+TEST_CASE("a location that nobody could use is refused with its line") {
+  const auto places = [](const std::string& location, const std::string& more = {}) {
+    TemporaryFolder folder;
+    const auto config = "[node]\ntub.port = tcp:3457\ntub.location = " + location + "\n" + more;
+    return configured_places(node_with(folder.path(), config));
+  };
+  CHECK(places("AUTO, tcp:a.example:1, tor:b.onion:1").value().listen.size() == 1);
+  CHECK(places("a.example:1")->location == "a.example:1");  // as it was written once
+  for (const char* bad :
+       {"", "disabled", "tcp:a.example:1,,AUTO", "tcp:a.example", "nonsense,AUTO"}) {
+    CAPTURE(bad);
+    const auto refused = places(bad);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == Errc::bad_config);
+    CHECK(refused.error().context.find("tahoe.cfg:3: [node] tub.location") != std::string::npos);
+  }
+  const std::string hidden = "reveal-IP-address = false\n";
+  CHECK(places("tor:b.onion:1", hidden));
+  CHECK_FALSE(places("tor:b.onion:1,tcp:a.example:1", hidden));
+  CHECK_FALSE(places("AUTO", hidden));
+}
+
 TEST_CASE("a storage node keeps its identity") {
   TemporaryFolder folder;
   const auto node = node_with(folder.path(), usual);

@@ -307,9 +307,48 @@ Task<> wait_in_line(RemoteServer& client, Peer&) {
   CHECK(code(first) == Errc::timed_out);
   CHECK(code(second) == Errc::timed_out);
 }
+// One of its places refuses, one is silent, at one there is somebody else.
+Task<> ask_where_it_can_be_reached() {
+  auto executor = co_await asio::this_coro::executor;
+  std::uint16_t nobody = 0;
+  {
+    Tcp::acceptor acceptor(executor, {asio::ip::make_address("127.0.0.1"), 0});
+    nobody = acceptor.local_endpoint().port();
+  }
+  Tcp::acceptor silent(executor, {asio::ip::make_address("127.0.0.1"), 0});
+  Peer stranger(executor), peer(executor);
+  stranger.tls = server_tls(Identity::generate());
+  peer.answers = {{good_version(), true}, {good_version(), true}};
+  stranger.start();
+  peer.start();
+  RemoteServer::Options options;
+  options.head_start = std::chrono::milliseconds(20);
+  options.also_at = {loopback_nurl(silent.local_endpoint().port()), loopback_nurl(stranger.port()),
+                     loopback_nurl(peer.port())};
+  RemoteServer client(executor, loopback_nurl(nobody), options);
+  for (int i = 0; i < 2; ++i) {
+    auto version = co_await client.version();
+    CHECK(version);
+  }
+  CHECK(peer.connections == 2);
+  CHECK(stranger.requests == 0);  // it heard nothing of ours
+  co_await client.close();
+  co_await peer.stop();
+  // When none is right, somebody else's key says more than that nobody is there.
+  options.also_at = {loopback_nurl(stranger.port())};
+  RemoteServer lost(executor, loopback_nurl(nobody), options);
+  auto version = co_await lost.version();
+  CHECK(code(version) == Errc::wrong_certificate);
+  co_await lost.close();
+  co_await stranger.stop();
+}
 }  // namespace
 
 TEST_CASE("a server that is not there is unreachable") { lafs::run(ask_nobody()); }
+
+TEST_CASE("of a server's places the one that answers is used") {
+  lafs::run(ask_where_it_can_be_reached());
+}
 
 TEST_CASE("a request that dies on a kept connection is repeated on a fresh one") {
   // The first connection answers once, takes the second request and closes.
