@@ -107,19 +107,28 @@ Task<Result<Cap>> Directory::create(asio::any_io_executor executor, MutableConte
 }
 
 Result<Entries> table_of(const std::vector<Child>& children, TableKind kind) {
-  std::vector<Entries::New> out;
-  out.reserve(children.size());
+  const bool immutable = kind.immutable;
+  Entries::Maker maker(std::move(kind), children.size());
   for (const auto& child : children) {
     TRY(name, normalise_name(child.name));
-    if (kind.immutable && child.cap.is_unknown() && child.cap != child.read_cap) {
+    const auto& cap = child.cap;
+    if (!immutable && !cap.is_unknown() && !cap.is_verifier()) {
+      // The rule, and all that ChildCaps would say of it.
+      const auto text = cap.text();
+      const bool writable = cap.as<MutableWriteCap>() != nullptr;
+      maker.add(name, writable ? text : std::string_view(),
+                writable ? cap.read_only()->text() : text, child.metadata.text());
+      continue;
+    }
+    if (immutable && cap.is_unknown() && cap != child.read_cap) {
       return fail(Errc::bad_cap, name + ": not immutable as far as we know");
     }
-    auto caps = kind.immutable ? ChildCaps::make({}, child.cap.text(), true)
-                               : ChildCaps::of(child.cap, child.read_cap);
-    if (auto why = caps.unstorable(kind.immutable)) return fail(Errc::bad_cap, name + ": " + *why);
-    out.push_back({std::move(name), std::move(caps), child.metadata.text()});
+    const auto caps =
+        immutable ? ChildCaps::make({}, cap.text(), true) : ChildCaps::of(cap, child.read_cap);
+    if (auto why = caps.unstorable(immutable)) return fail(Errc::bad_cap, name + ": " + *why);
+    maker.add(name, caps.rw, caps.stored_ro(immutable), child.metadata.text());
   }
-  return Entries::make(std::move(out), std::move(kind));
+  return std::move(maker).take();
 }
 
 Result<Bytes> pack_immutable(const std::vector<Child>& children) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grid/directory/entries.h"
 
+#include <charconv>
+
 #include "grid/base/netstring.h"
 #include "grid/caps/keys.h"
 #include "grid/crypto/aes_ctr.h"
@@ -132,48 +134,83 @@ Result<Entries> Entries::unpack(std::shared_ptr<const Bytes> bytes, TableKind ki
 }
 
 Entries Entries::make(std::vector<New> entries, TableKind kind) {
-  Entries out(std::move(kind));
-  if (!std::ranges::is_sorted(entries, {}, &New::name)) {
-    std::ranges::stable_sort(entries, {}, &New::name);
+  const bool immutable = kind.immutable;
+  Maker maker(std::move(kind), entries.size());
+  for (const auto& entry : entries) {
+    maker.add(entry.name, entry.caps.rw, entry.caps.stored_ro(immutable), entry.metadata_text);
   }
-  struct Span {
-    std::size_t begin, size;
+  return std::move(maker).take();
+}
+
+void Entries::Maker::add(std::string_view name, std::string_view rw, std::string_view ro,
+                         std::string_view metadata_text) {
+  const auto slot = out_.write_slot(rw);
+  const auto raw = netstring_size(name.size()) + netstring_size(ro.size()) +
+                   netstring_size(slot.size()) + netstring_size(metadata_text.size());
+  const auto at = bytes_.size();
+  const auto whole = netstring_size(raw);
+  // The first entry says how long the others may be.
+  if (spans_.empty()) {
+    bytes_.reserve(expected_ * std::min<std::size_t>(whole + whole / 8, 512));
+    spans_.reserve(expected_);
+  }
+  bytes_.resize(at + whole);
+  auto* to = reinterpret_cast<char*>(bytes_.data()) + at;
+  const auto put_length = [&to](std::size_t length) {
+    to = std::to_chars(to, to + 20, length).ptr;
+    *to++ = ':';
   };
-  std::vector<Span> spans;
-  spans.reserve(entries.size());
+  const auto put_netstring = [&](std::string_view value) {
+    put_length(value.size());
+    to = std::ranges::copy(value, to).out;
+    *to++ = ',';
+  };
+  const auto offset = [&] {
+    return static_cast<std::size_t>(to - reinterpret_cast<char*>(bytes_.data()));
+  };
+  put_length(raw);
+  Span span{offset(), raw, 0, name.size()};
+  put_netstring(name);
+  span.name = offset() - 1 - name.size();
+  put_netstring(ro);
+  put_netstring(as_text(slot));
+  put_netstring(metadata_text);
+  *to = ',';
+  sorted_ = sorted_ && (spans_.empty() || name_of(spans_.back()) < name);
+  spans_.push_back(span);
+}
+
+void Entries::Maker::sort() {
+  std::ranges::stable_sort(spans_, {}, [this](const Span& span) { return name_of(span); });
   Bytes bytes;
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    const auto& entry = entries[i];
-    if (i + 1 < entries.size() && entries[i + 1].name == entry.name) continue;
-    const auto read_cap = entry.caps.stored_ro(out.kind_.immutable);
-    const auto slot = out.write_slot(entry.caps);
-    const auto raw = netstring_size(entry.name.size()) + netstring_size(read_cap.size()) +
-                     netstring_size(slot.size()) + netstring_size(entry.metadata_text.size());
-    const Span span{bytes.size(), netstring_size(raw)};
-    // The first entry says how long the others may be.
-    if (spans.empty()) {
-      bytes.reserve(entries.size() * std::min<std::size_t>(span.size + span.size / 8, 512));
-    }
-    append(bytes, as_bytes(std::to_string(raw)));
-    bytes.push_back(':');
-    append_netstring(bytes, as_bytes(entry.name));
-    append_netstring(bytes, as_bytes(read_cap));
-    append_netstring(bytes, slot);
-    append_netstring(bytes, as_bytes(entry.metadata_text));
-    bytes.push_back(',');
+  bytes.reserve(bytes_.size());
+  std::vector<Span> spans;
+  spans.reserve(spans_.size());
+  for (std::size_t i = 0; i < spans_.size(); ++i) {
+    auto span = spans_[i];
+    if (i + 1 < spans_.size() && name_of(spans_[i + 1]) == name_of(span)) continue;
+    append_netstring(bytes, ByteView(bytes_).subspan(span.begin, span.size));
+    const auto begin = bytes.size() - 1 - span.size;
+    span.name = begin + (span.name - span.begin);
+    span.begin = begin;
     spans.push_back(span);
   }
+  bytes_ = std::move(bytes);
+  spans_ = std::move(spans);
+}
+
+Entries Entries::Maker::take() && {
+  if (!sorted_) sort();
   auto table = std::make_shared<Table>();
-  table->bytes = std::make_shared<const Bytes>(std::move(bytes));
-  table->rows.reserve(spans.size());
-  for (const auto& span : spans) {
-    ByteView rest = ByteView(*table->bytes).subspan(span.begin, span.size);
-    const auto raw = take_netstring(rest).value_or(ByteView{});
-    rest = raw;
-    table->rows.push_back({as_text(take_netstring(rest).value_or(ByteView{})), raw});
+  table->bytes = std::make_shared<const Bytes>(std::move(bytes_));
+  table->rows.reserve(spans_.size());
+  for (const auto& span : spans_) {
+    const ByteView all(*table->bytes);
+    table->rows.push_back(
+        {as_text(all.subspan(span.name, span.name_size)), all.subspan(span.begin, span.size)});
   }
-  out.table_ = std::move(table);
-  return out;
+  out_.table_ = std::move(table);
+  return std::move(out_);
 }
 
 void Entries::each(
@@ -288,15 +325,15 @@ ChildCaps Entries::caps(const Entry& entry) const {
   return out;
 }
 
-Bytes Entries::write_slot(const ChildCaps& caps) {
+Bytes Entries::write_slot(std::string_view rw) {
   if (kind_.immutable || !kind_.write_key) return {};
-  if (!caps.rw.empty()) return encrypt_write_cap(caps.rw, *kind_.write_key);
+  if (!rw.empty()) return encrypt_write_cap(rw, *kind_.write_key);
   if (empty_slot_.empty()) empty_slot_ = encrypt_write_cap({}, *kind_.write_key);
   return empty_slot_;
 }
 
 void Entries::set(const std::string& name, const ChildCaps& caps, const Metadata& metadata) {
-  put(name, as_bytes(caps.stored_ro(kind_.immutable)), write_slot(caps), metadata.text());
+  put(name, as_bytes(caps.stored_ro(kind_.immutable)), write_slot(caps.rw), metadata.text());
 }
 
 void Entries::set_like(const std::string& name, const Entry& entry,

@@ -55,6 +55,7 @@ class Entries {
     std::string metadata_text;
   };
   static Entries make(std::vector<New> entries, TableKind kind);
+  class Maker;
   Bytes pack() const;
   // The same as it will be when it is read again: packed, nothing changed. bytes() is pack() then.
   Entries packed() const;
@@ -99,13 +100,43 @@ class Entries {
   const Row* row(std::string_view name) const;
   void put(const std::string& name, ByteView read_cap, ByteView rwcapdata,
            std::string_view metadata_text);
-  Bytes write_slot(const ChildCaps& caps);
+  Bytes write_slot(std::string_view rw);
 
   TableKind kind_;
   std::shared_ptr<const Table> table_;
   std::map<std::string, std::shared_ptr<const Bytes>, std::less<>> changed_;  // null: removed
   std::size_t added_ = 0, removed_ = 0;  // of the above, against table_
   Bytes empty_slot_;                     // the write slot of a child without a write cap
+};
+
+// Makes a new table entry by entry, for which it holds no more than the table.
+class Entries::Maker {
+ public:
+  // `expected`: entries, more or less.
+  Maker(TableKind kind, std::size_t expected) : out_(std::move(kind)), expected_(expected) {}
+  // The name is normalised; the caps are those of ChildCaps::rw and stored_ro().
+  void add(std::string_view name, std::string_view rw, std::string_view ro,
+           std::string_view metadata_text);
+  // Of two entries of one name the later counts.
+  Entries take() &&;
+
+ private:
+  struct Span {
+    std::size_t begin;  // of the entry's contents, in bytes_
+    std::size_t size;
+    std::size_t name;  // where the name begins
+    std::size_t name_size;
+  };
+  std::string_view name_of(const Span& span) const {
+    return as_text(ByteView(bytes_).subspan(span.name, span.name_size));
+  }
+  void sort();
+
+  Entries out_;
+  std::size_t expected_;
+  Bytes bytes_;
+  std::vector<Span> spans_;
+  bool sorted_ = true;  // and no name is there twice
 };
 
 // The write slot: the cap (or the empty string) so that only writers of the directory can read it.
