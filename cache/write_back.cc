@@ -246,15 +246,21 @@ void WriteBack::reap() {
 
 // Elsewhere: taking a file from the disk takes longer than most of what people ask for.
 Task<> WriteBack::remove_staged(std::vector<StagedId> ids) {
-  auto work = [&] {
+  std::vector<StagedId> emptied;
+  auto work = [&, wanted = staging_->spares_wanted()] {
     Result<> worst;
-    for (auto id : ids)
-      if (auto done = staging_->remove(id); !done) worst = std::move(done);
+    for (auto id : ids) {
+      if (emptied.size() < wanted && staging_->empty(id))
+        emptied.push_back(id);
+      else if (auto done = staging_->remove(id); !done)
+        worst = std::move(done);
+    }
     return worst;
   };
   const auto done = co_await offload(client_.client().pool(), std::ref(work));
   if (!done) log::warning("staging file: " + done.error().message());
   for (auto id : ids) staging_->budget().forget(id);
+  for (auto id : emptied) staging_->add_spare(id);
   removing_ = false;
 }
 
