@@ -227,6 +227,15 @@ Task<Result<std::uint64_t>> CachedClient::size(Cap cap) {
 }
 
 Task<Result<Cap>> CachedClient::put(grid::Source& source, grid::Progress progress) {
+  return put(source, std::move(progress), std::nullopt);
+}
+
+Task<Result<Cap>> CachedClient::put_under(grid::Key16 key, grid::Source& source) {
+  return put(source, nullptr, key);
+}
+
+Task<Result<Cap>> CachedClient::put(grid::Source& source, grid::Progress progress,
+                                    std::optional<grid::Key16> key) {
   auto context = client_.upload_context();
   context.progress = std::move(progress);
   // The ciphertext that is made on the way, under a number of its own until the cap is known.
@@ -243,7 +252,7 @@ Task<Result<Cap>> CachedClient::put(grid::Source& source, grid::Progress progres
       segments_.keep({made.id, number}, data);
       disk_->keep_segment({made.id, number}, data);
     };
-  CO_TRY(result, co_await grid::upload(std::move(context), source));
+  CO_TRY(result, co_await grid::upload(std::move(context), source, std::move(key)));
   if (auto* chk = result.cap.as<grid::ChkCap>(); chk && passes == 1) {
     const auto name = name_of(chk->ueb_hash);
     if (!disk_->file(name)) {

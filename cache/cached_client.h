@@ -51,6 +51,8 @@ class CachedClient {
   Task<Result<std::uint64_t>> size(Cap cap);
 
   Task<Result<Cap>> put(grid::Source& source, grid::Progress progress = {});
+  // Likewise, but under a key of the caller's instead of the one that the content makes.
+  Task<Result<Cap>> put_under(grid::Key16 key, grid::Source& source);
   // Replaces the contents of a mutable file.
   Task<Result<>> overwrite(Cap cap, Bytes contents);
 
@@ -70,6 +72,8 @@ class CachedClient {
     std::uint64_t ahead_to = 0;  // segments before this one were asked for
   };
 
+  Task<Result<Cap>> put(grid::Source& source, grid::Progress progress,
+                        std::optional<grid::Key16> key);
   bool has(const Segments::Key& key);
   Task<Result<Segments::Data>> fetch(grid::ChkVerifyCap verify, Segments::Key key);
   Task<> fetch_ahead(grid::ChkVerifyCap verify, Segments::Key key);

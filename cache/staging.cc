@@ -23,6 +23,20 @@ constexpr std::uint64_t content_at = sector_size;
 constexpr std::string_view magic = "lafsstg1";
 constexpr std::size_t most_label = 2048;
 constexpr std::uint64_t most_size = INT64_MAX - 2 * sector_size;
+constexpr std::string_view spare_prefix = "spare-";
+constexpr std::size_t most_spares = 2000;
+
+std::string name_of(StagedId id) {
+  std::uint8_t raw[8];
+  put_be<std::uint64_t>(raw, id);
+  return to_hex(raw);
+}
+
+std::optional<StagedId> id_of(std::string_view name) {
+  const auto raw = from_hex(name);
+  if (!raw || raw->size() != 8) return std::nullopt;
+  return get_be<std::uint64_t>(raw->data());
+}
 
 ByteRange whole_sectors(ByteRange range) {
   return {range.begin / sector_size * sector_size, round_up(range.end, sector_size)};
@@ -229,19 +243,41 @@ Result<std::unique_ptr<Staging>> Staging::open(Disk& disk, std::shared_ptr<Journ
   for (const auto byte : chance) start = start << 8 | byte;
   staging->next_id_ = (start << 15) + 1;
   for (const auto id : ids) staging->next_id_ = std::max(staging->next_id_, id + 1);
+  TRY(names, disk.names_in(staging->options_.directory));
+  for (const auto& name : names)
+    if (name.starts_with(spare_prefix))
+      if (const auto id = id_of(std::string_view(name).substr(spare_prefix.size())))
+        staging->spares_.push_back(*id);
   return staging;
 }
 
-std::string Staging::path_of(StagedId id) const {
-  std::uint8_t raw[8];
-  put_be<std::uint64_t>(raw, id);
-  return options_.directory + "/" + to_hex(raw);
+std::string Staging::path_of(StagedId id) const { return options_.directory + "/" + name_of(id); }
+
+std::string Staging::spare_path(StagedId id) const {
+  return options_.directory + "/" + std::string(spare_prefix) + name_of(id);
+}
+
+// A spare under the new name `path`; not_found when there is none.
+Result<std::shared_ptr<DiskFile>> Staging::open_spare(const std::string& path) {
+  while (!spares_.empty()) {
+    const auto spare = spare_path(spares_.back());
+    spares_.pop_back();
+    if (!disk_.rename(spare, path)) continue;
+    TRY(file, disk_.open(path, Disk::Open::existing));
+    TRY(size, file->size());
+    if (size == 0) return file;
+    // A loss of power came between: it may have another name as well, and somebody's content.
+    TRY_DO(disk_.unlink(path));
+  }
+  return fail(Errc::not_found, path);
 }
 
 Result<std::unique_ptr<StagedFile>> Staging::create(std::uint64_t size, std::string_view label) {
   const auto id = next_id_++;
   TRY_DO(budget_->take(0, 0));
-  TRY(file, disk_.open(path_of(id), Disk::Open::create_new));
+  auto opened = open_spare(path_of(id));
+  if (!opened) opened = disk_.open(path_of(id), Disk::Open::create_new);
+  TRY(file, std::move(opened));
   auto cipher = std::make_unique<StagedFile::Cipher>(grid::random_secret<32>());
   Bytes page(sector_size), inside(cipher->key.view().begin(), cipher->key.view().end());
   append(inside, as_bytes(label.substr(0, most_label)));
@@ -325,6 +361,19 @@ Result<Staging::Salvaged> Staging::salvage(StagedId id) {
 
 Result<> Staging::remove(StagedId id) { return disk_.unlink(path_of(id)); }
 
+std::size_t Staging::spares_wanted() const {
+  return most_spares - std::min(most_spares, spares_.size());
+}
+
+Result<> Staging::empty(StagedId id) {
+  const auto path = path_of(id);
+  TRY(file, disk_.open(path, Disk::Open::existing));
+  TRY_DO(file->resize(0));
+  return disk_.rename(path, spare_path(id));
+}
+
+void Staging::add_spare(StagedId id) { spares_.push_back(id); }
+
 Result<> Staging::set_aside(StagedId id) {
   TRY_DO(disk_.make_directory(aside()));
   const auto path = path_of(id);
@@ -335,8 +384,7 @@ Result<std::vector<StagedId>> Staging::ids() const {
   TRY(names, disk_.names_in(options_.directory));
   std::vector<StagedId> out;
   for (const auto& name : names)
-    if (const auto raw = from_hex(name); raw && raw->size() == 8)
-      out.push_back(get_be<std::uint64_t>(raw->data()));
+    if (const auto id = id_of(name)) out.push_back(*id);
   return out;
 }
 

@@ -133,6 +133,12 @@ class Staging {
   Result<Salvaged> salvage(StagedId id);
   // Removes the file, open or not. Nothing of it is needed once the records that say so are synced.
   Result<> remove(StagedId id);
+  // How many more emptied files are of use to create(): making one anew costs the filesystem more.
+  std::size_t spares_wanted() const;
+  // Instead of remove(): empties the file and puts it aside; add_spare() then says so. Any thread,
+  // and nobody has it open.
+  Result<> empty(StagedId id);
+  void add_spare(StagedId id);
   // All that are there: after replay, those that nobody remembers are removed; or set aside, when
   // what should remember them was damaged.
   Result<std::vector<StagedId>> ids() const;
@@ -145,12 +151,15 @@ class Staging {
  private:
   Staging(Disk& disk, std::shared_ptr<Journal::Dirty> dirty, Options options);
   std::string path_of(StagedId id) const;
+  std::string spare_path(StagedId id) const;
+  Result<std::shared_ptr<DiskFile>> open_spare(const std::string& path);
   Disk& disk_;
   std::shared_ptr<Journal::Dirty> dirty_;
   Options options_;
   std::shared_ptr<DiskBudget> budget_;
   StagedId next_id_ = 1;
   Sealer sealer_;
+  std::vector<StagedId> spares_;  // the last ids of files that are empty now
 };
 
 }  // namespace lafs::cache

@@ -170,7 +170,15 @@ Result<> WriteBack::commit(const Record& record) {
   return {};
 }
 
-// What a change means for the queue.
+template <class Change>
+void WriteBack::change_stream(InodeNo number, Change change) {
+  auto it = streams_.find(number);
+  if (it == streams_.end()) return;
+  change(*it->second);
+  if (it->second->spoiled()) streams_.erase(it);
+}
+
+// What a change means for the queue, and for what is on its way already.
 void WriteBack::note(const Record& record) {
   const auto now = Clock::now();
   for (const auto& op : record) {
@@ -184,12 +192,18 @@ void WriteBack::note(const Record& record) {
       queue_.remove({Kind::names, forgotten->number});
       open_contents_.erase(forgotten->number);
       outdate(forgotten->number, true);
+      change_stream(forgotten->number, [](auto& stream) { stream.spoil(); });
     } else if (const auto* extent = std::get_if<Extent>(&op)) {
       outdate(extent->number, false);
+      change_stream(extent->number,
+                    [&](auto& stream) { stream.wrote(extent->offset, extent->length); });
     } else if (const auto* truncated = std::get_if<Truncated>(&op)) {
       outdate(truncated->number, false);
+      change_stream(truncated->number, [&](auto& stream) { stream.cut(truncated->size); });
     } else if (const auto* content = std::get_if<PutContent>(&op)) {
       outdate(content->number, false);
+      // (The first bytes of a new file begin with this.)
+      change_stream(content->number, [&](auto& stream) { stream.cut(0); });
     } else if (const auto* settled = std::get_if<Settled>(&op)) {
       if (!tree_.pending_in(settled->directory)) queue_.remove({Kind::names, settled->directory});
     }
@@ -246,15 +260,21 @@ void WriteBack::reap() {
 
 // Elsewhere: taking a file from the disk takes longer than most of what people ask for.
 Task<> WriteBack::remove_staged(std::vector<StagedId> ids) {
-  auto work = [&] {
+  std::vector<StagedId> emptied;
+  auto work = [&, wanted = staging_->spares_wanted()] {
     Result<> worst;
-    for (auto id : ids)
-      if (auto done = staging_->remove(id); !done) worst = std::move(done);
+    for (auto id : ids) {
+      if (emptied.size() < wanted && staging_->empty(id))
+        emptied.push_back(id);
+      else if (auto done = staging_->remove(id); !done)
+        worst = std::move(done);
+    }
     return worst;
   };
   const auto done = co_await offload(client_.client().pool(), std::ref(work));
   if (!done) log::warning("staging file: " + done.error().message());
   for (auto id : ids) staging_->budget().forget(id);
+  for (auto id : emptied) staging_->add_spare(id);
   removing_ = false;
 }
 

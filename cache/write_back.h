@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "cache/cached_client.h"
+#include "cache/content_stream.h"
 #include "cache/pace.h"
 #include "cache/pending.h"
 #include "cache/tree.h"
@@ -71,6 +72,9 @@ class WriteBack {
                      const std::optional<Cap>& base);
   // Closed or synced: what is there is to be uploaded.
   void finish(Inode& inode);
+  // So many bytes are about to be written to a file that is empty and open, from front to back:
+  // they may go to the grid as they come.
+  void expect(InodePtr inode, std::uint64_t size);
 
   // So many requests of people were served: uploads leave the machine to them.
   void used(unsigned requests) { pace_.used(requests, Clock::now()); }
@@ -112,6 +116,9 @@ class WriteBack {
   Task<Result<Cap>> put_content(InodePtr inode, StagedFile& staged, Upload& upload);
   Result<> finish_upload(Inode& inode, StagedFile& staged, std::uint64_t version, Upload& upload);
   void outdate(InodeNo number, bool removed);
+  Task<> run_stream(InodePtr inode, std::shared_ptr<ContentStream> stream);
+  template <class Change>
+  void change_stream(InodeNo number, Change change);
   std::uint64_t sent_of(InodeNo number) const;
   Pool& background();
   Metadata metadata_of(const Inode& inode) const;
@@ -195,6 +202,7 @@ class WriteBack {
   Signal wake_;     // for run()
   Signal changed_;  // something became clean, or failed
   TaskGroup tasks_;
+  std::map<InodeNo, std::shared_ptr<ContentStream>> streams_;  // of files that are being written
 };
 
 }  // namespace lafs::cache

@@ -11,6 +11,8 @@ namespace lafs::cache {
 namespace {
 constexpr std::uint64_t piece = 1 << 20;           // of old content that is fetched
 constexpr std::uint64_t small_upload = 256 << 10;  // goes in one piece
+constexpr std::uint64_t worth_streaming = 4u << 20;
+constexpr std::size_t most_streams = 4;
 }  // namespace
 
 // A content that is being uploaded.
@@ -46,6 +48,27 @@ Pool& WriteBack::background() {
   return *background_;
 }
 
+void WriteBack::expect(InodePtr inode, std::uint64_t size) {
+  const bool fresh = inode->current_size() == 0 && !(inode->cap && inode->cap->is_mutable());
+  if (!fresh || !inode->named() || size < worth_streaming || closing_ || queue_.away()) return;
+  if (streams_.size() >= most_streams || streams_.contains(inode->number)) return;
+  if (!stage(*inode)) return;  // who writes will be told why
+  auto stream = std::make_shared<ContentStream>(executor_, client_, *inode->staged, size);
+  streams_[inode->number] = stream;
+  tasks_.spawn(run_stream(std::move(inode), std::move(stream)));
+}
+
+Task<> WriteBack::run_stream(InodePtr inode, std::shared_ptr<ContentStream> stream) {
+  hold(*inode);
+  co_await stream->run();
+  // What was sent as a whole stays until the upload that comes at the end takes it.
+  if (auto it = streams_.find(inode->number);
+      it != streams_.end() && it->second == stream && !stream->whole())
+    streams_.erase(it);
+  let_go(*inode);
+  tree_.release(std::move(inode));
+}
+
 Task<> WriteBack::put(InodePtr inode, StagedFile& staged, Upload& upload) {
   upload.cap = co_await put_content(std::move(inode), staged, upload);
 }
@@ -74,6 +97,15 @@ Task<Result<Cap>> WriteBack::put_content(InodePtr inode, StagedFile& staged, Upl
     upload.stoppable = false;    // some servers may have it
     CO_TRY_DO(co_await client_.overwrite(*existing, std::move(contents)));
     co_return *existing;
+  }
+  if (auto known = streams_.find(inode->number); known != streams_.end()) {
+    const auto stream = std::move(known->second);
+    streams_.erase(known);
+    if (stream->whole()) {
+      auto sent = co_await stream->cap();
+      if (sent) co_return sent;
+    }
+    stream->spoil();  // shorter than it was said to be, or only a part of it so far
   }
   // The key is made of the content in a first pass, the shares in a second. A file that is written
   // between the two would get shares that its own later upload takes for the old content's.

@@ -271,7 +271,8 @@ void Rivals::compare_cost(const std::string& name, const std::string& unit,
 Result<cli::Exit> print_rivals(
     const std::string& directory, bool json,
     const std::function<Result<std::vector<cli::Figure>>(const std::filesystem::path&)>& measure) {
-  const auto disk = directory.empty() ? stdfs::temp_directory_path() : stdfs::path(directory);
+  const auto disk =
+      stdfs::absolute(directory.empty() ? stdfs::temp_directory_path() : stdfs::path(directory));
   auto pattern = (disk / "lafs-bench-XXXXXX").string();
   if (!::mkdtemp(pattern.data())) return fail(Errc::io, "cannot make " + pattern);
   auto figures = measure(pattern);

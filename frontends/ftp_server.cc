@@ -26,7 +26,7 @@ class Roots {
     if (read_only_) account.read_only = true;
     const auto key = std::tuple(account.root, account.read_only, account.quota);
     if (auto it = views_.find(key); it != views_.end()) co_return it->second;
-    auto options = served_root(account, durability_);
+    auto options = served_root(drive_, account, durability_);
     CO_TRY(view, co_await drive_.root(account.root, std::move(options)));
     views_[key] = view;
     co_return view;

@@ -25,8 +25,12 @@ void add_durability_option(CLI::App& command, std::string& into) {
       ->type_name("WORD");
 }
 
-RootOptions served_root(const fs::Account& account, Durability durability) {
+RootOptions served_root(Drive& drive, const fs::Account& account, Durability durability) {
   RootOptions out;
+  // Uploads leave the machine to whoever is at work.
+  out.view.used = [&drive] {
+    if (auto* write_back = drive.write_back()) write_back->used(1);
+  };
   out.view.read_only = account.read_only;
   out.quota = account.quota;
   if (durability == Durability::grid) out.close = out.fsync = durability;

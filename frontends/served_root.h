@@ -20,6 +20,8 @@ Result<fs::GridFs::Durability> served_durability(const std::string& asked,
 
 void add_durability_option(CLI::App& command, std::string& into);
 
-RootOptions served_root(const fs::Account& account, fs::GridFs::Durability durability);
+// `drive` outlives the view.
+RootOptions served_root(Drive& drive, const fs::Account& account,
+                        fs::GridFs::Durability durability);
 
 }  // namespace lafs

@@ -101,7 +101,7 @@ Task<Result<>> speak(Drive& drive, StdioOptions options) {
   CO_TRY(durability, served_durability(options.durability, drive.session().node()));
   fs::Account account;
   account.read_only = options.read_only;
-  auto root_options = served_root(account, durability);
+  auto root_options = served_root(drive, account, durability);
   CO_TRY(view, co_await drive.root(options.root, std::move(root_options)));
   const auto& io = drive.session().io();
   sftp::SessionOptions session_options;

@@ -68,7 +68,7 @@ Task<Result<std::unique_ptr<SftpService>>> SftpService::start(Drive& drive, fs::
 SftpService::~SftpService() = default;
 
 Task<Result<std::shared_ptr<fs::Filesystem>>> SftpService::open_root(fs::Account account) {
-  auto options = served_root(account, durability_);
+  auto options = served_root(drive_, account, durability_);
   CO_TRY(view, co_await drive_.root(account.root, std::move(options)));
   co_return std::static_pointer_cast<fs::Filesystem>(view);
 }

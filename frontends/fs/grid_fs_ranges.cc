@@ -51,6 +51,9 @@ Task<Result<>> GridFs::allocate(HandleId handle, std::uint64_t offset, std::uint
   node->shown = false;
   if (mode == AllocateMode::grow || mode == AllocateMode::keep_size) {
     if (length > write_back_.room()) co_return fail(Errc::no_space, node->name);
+    // Whoever asks for room for all of a new file is going to write it.
+    if (mode == AllocateMode::keep_size && offset == 0 && size == 0)
+      write_back_.expect(node->inode, length);
   } else if (offset < size) {
     CO_TRY_DO(co_await learn_size(*node));
     const auto last = std::min(end, size);

@@ -19,7 +19,8 @@ struct Name {
 
 // One more of these was asked for.
 template <Name name>
-void count() {
+void count(const View::Options& options) {
+  if (options.used) options.used();
   static auto& counter = metrics::of_process().counter(
       "lafs_fs_operations_total", "What frontends asked of a filesystem.", {{"what", name.text}});
   counter.add();
@@ -76,18 +77,18 @@ void View::handle_changed(HandleId handle) {
 }
 
 Task<Result<Attributes>> View::lookup(NodeId parent, std::string name) {
-  count<"lookup">();
+  count<"lookup">(options_);
   co_return shown(co_await files_->lookup(parent, std::move(name)));
 }
 
 Task<Result<Attributes>> View::attributes(NodeId node) {
-  count<"attributes">();
+  count<"attributes">(options_);
   co_return shown(co_await files_->attributes(node));
 }
 
 Task<Result<Attributes>> View::change(NodeId node, Changes changes,
                                       std::optional<HandleId> handle) {
-  count<"change">();
+  count<"change">(options_);
   CO_TRY_DO(may_change());
   const bool bytes = changes.size.has_value();
   const bool counts = options_.usage && bytes;
@@ -103,7 +104,7 @@ Task<Result<Attributes>> View::change(NodeId node, Changes changes,
 
 Task<Result<Attributes>> View::mkdir(NodeId parent, std::string name, std::uint32_t mode,
                                      Caller caller) {
-  count<"mkdir">();
+  count<"mkdir">(options_);
   CO_TRY_DO(may_change());
   auto done = co_await files_->mkdir(parent, name, mode, caller);
   if (done) entry_changed(parent, name);
@@ -112,7 +113,7 @@ Task<Result<Attributes>> View::mkdir(NodeId parent, std::string name, std::uint3
 
 Task<Result<Attributes>> View::symlink(NodeId parent, std::string name, std::string target,
                                        Caller caller) {
-  count<"symlink">();
+  count<"symlink">(options_);
   CO_TRY_DO(may_change());
   auto done = co_await files_->symlink(parent, name, std::move(target), caller);
   if (done) entry_changed(parent, name);
@@ -121,7 +122,7 @@ Task<Result<Attributes>> View::symlink(NodeId parent, std::string name, std::str
 
 Task<Result<Attributes>> View::mknod(NodeId parent, std::string name, Kind kind, std::uint32_t mode,
                                      Caller caller) {
-  count<"mknod">();
+  count<"mknod">(options_);
   CO_TRY_DO(may_change());
   auto done = co_await files_->mknod(parent, name, kind, mode, caller);
   if (done) entry_changed(parent, name);
@@ -129,7 +130,7 @@ Task<Result<Attributes>> View::mknod(NodeId parent, std::string name, Kind kind,
 }
 
 Task<Result<>> View::unlink(NodeId parent, std::string name) {
-  count<"unlink">();
+  count<"unlink">(options_);
   CO_TRY_DO(may_change());
   std::optional<Named> lost;
   if (options_.usage) lost = co_await file_named(parent, name);
@@ -140,7 +141,7 @@ Task<Result<>> View::unlink(NodeId parent, std::string name) {
 }
 
 Task<Result<>> View::rmdir(NodeId parent, std::string name) {
-  count<"rmdir">();
+  count<"rmdir">(options_);
   CO_TRY_DO(may_change());
   auto done = co_await files_->rmdir(parent, name);
   if (!done && done.error().code == Errc::not_empty) {
@@ -153,7 +154,7 @@ Task<Result<>> View::rmdir(NodeId parent, std::string name) {
 
 Task<Result<>> View::rename(NodeId parent, std::string name, NodeId new_parent,
                             std::string new_name, RenameMode mode) {
-  count<"rename">();
+  count<"rename">(options_);
   CO_TRY_DO(may_change());
   std::optional<Named> lost;
   if (options_.usage && mode == RenameMode::replace) {
@@ -171,7 +172,7 @@ Task<Result<>> View::rename(NodeId parent, std::string name, NodeId new_parent,
 }
 
 Task<Result<Attributes>> View::link(NodeId node, NodeId new_parent, std::string new_name) {
-  count<"link">();
+  count<"link">(options_);
   CO_TRY_DO(may_change());
   auto done = co_await files_->link(node, new_parent, new_name);
   if (done) {
@@ -190,7 +191,7 @@ void View::note(const Result<Opened>& opened, OpenFlags flags) {
 }
 
 Task<Result<Opened>> View::open(NodeId node, OpenFlags flags) {
-  count<"open">();
+  count<"open">(options_);
   if (flags.write || flags.truncate) CO_TRY_DO(may_change());
   const bool empties = options_.usage && flags.truncate;
   std::uint64_t before = 0;
@@ -204,7 +205,7 @@ Task<Result<Opened>> View::open(NodeId node, OpenFlags flags) {
 
 Task<Result<Opened>> View::create(NodeId parent, std::string name, std::uint32_t mode,
                                   OpenFlags flags, bool exclusive, Caller caller) {
-  count<"create">();
+  count<"create">(options_);
   CO_TRY_DO(may_change());
   std::optional<Named> emptied;
   if (options_.usage && flags.truncate && !exclusive) emptied = co_await file_named(parent, name);
@@ -219,12 +220,12 @@ Task<Result<Opened>> View::create(NodeId parent, std::string name, std::uint32_t
 }
 
 Task<Result<Bytes>> View::read(HandleId handle, std::uint64_t offset, std::uint32_t size) {
-  count<"read">();
+  count<"read">(options_);
   return files_->read(handle, offset, size);
 }
 
 Task<Result<>> View::write(HandleId handle, std::uint64_t offset, ByteView data) {
-  count<"write">();
+  count<"write">(options_);
   return others() || options_.usage ? write_and_tell(handle, offset, data)
                                     : files_->write(handle, offset, data);
 }
@@ -238,7 +239,7 @@ Task<Result<>> View::write_and_tell(HandleId handle, std::uint64_t offset, ByteV
 }
 
 Task<> View::release(HandleId handle) {
-  count<"release">();
+  count<"release">(options_);
   const auto open = open_.extract(handle.value);
   if (open && open.mapped().flags.write && options_.usage)
     options_.usage->closed(open.mapped().node);
@@ -247,7 +248,7 @@ Task<> View::release(HandleId handle) {
 
 Task<Result<>> View::allocate(HandleId handle, std::uint64_t offset, std::uint64_t length,
                               AllocateMode mode) {
-  count<"allocate">();
+  count<"allocate">(options_);
   const bool grows = mode == AllocateMode::grow || mode == AllocateMode::zero_range;
   if (grows) CO_TRY_DO(co_await grow(handle, offset, length));
   if (mode == AllocateMode::keep_size) CO_TRY_DO(co_await room_for(handle, offset, length));
@@ -259,7 +260,7 @@ Task<Result<>> View::allocate(HandleId handle, std::uint64_t offset, std::uint64
 
 Task<Result<std::uint64_t>> View::copy_range(HandleId from, std::uint64_t offset, HandleId to,
                                              std::uint64_t to_offset, std::uint64_t length) {
-  count<"copy_range">();
+  count<"copy_range">(options_);
   if (options_.usage) {
     const auto source = open_.find(from.value);
     std::uint64_t size = 0;
@@ -302,7 +303,7 @@ Task<Result<HandleId>> View::open_directory(NodeId node) {
 
 Task<Result<std::vector<DirectoryEntry>>> View::read_directory(HandleId handle, std::uint64_t after,
                                                                std::size_t max, bool reference) {
-  count<"read_directory">();
+  count<"read_directory">(options_);
   for (;;) {
     auto entries = co_await files_->read_directory(handle, after, max, reference);
     if (!entries || entries->empty()) co_return entries;
@@ -338,7 +339,7 @@ Task<> View::close_directory(HandleId handle) {
 }
 
 Task<Result<>> View::set_xattr(NodeId node, std::string name, Bytes value, XattrMode mode) {
-  count<"set_xattr">();
+  count<"set_xattr">(options_);
   CO_TRY_DO(may_change());
   auto done = co_await files_->set_xattr(node, std::move(name), std::move(value), mode);
   if (done) node_changed(node, false);
@@ -346,7 +347,7 @@ Task<Result<>> View::set_xattr(NodeId node, std::string name, Bytes value, Xattr
 }
 
 Task<Result<>> View::remove_xattr(NodeId node, std::string name) {
-  count<"remove_xattr">();
+  count<"remove_xattr">(options_);
   CO_TRY_DO(may_change());
   auto done = co_await files_->remove_xattr(node, std::move(name));
   if (done) node_changed(node, false);

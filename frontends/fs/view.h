@@ -9,6 +9,7 @@
 // The observer that listens for this view's frontend is registered through observers() and is not
 // told of the view's own changes.
 
+#include <functional>
 #include <memory>
 #include <unordered_map>
 
@@ -25,6 +26,8 @@ class View final : public Filesystem {
     // Of files below the root, in bytes, when it is limited; too_large when it is used up.
     std::shared_ptr<Usage> usage = nullptr;
     std::uint64_t quota = UINT64_MAX;
+    // Told of everything that is asked for: somebody is at work.
+    std::function<void()> used = nullptr;
   };
 
   View(std::shared_ptr<Filesystem> files, Options options)

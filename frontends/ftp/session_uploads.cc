@@ -103,7 +103,7 @@ Task<std::optional<Reply>> Session::choose_base(Upload& upload, Step step) {
                     "An upload of this file was interrupted: send it whole, or DELE it first."};
   if (!append && restart == 0) {
     trouble = co_await open_part(upload);
-    if (!trouble) {
+    if (!trouble && upload.part.attributes().size > 0) {
       fs::Changes empty;
       empty.size = 0;
       auto done = co_await files().change(upload.part.attributes().id, empty, upload.part.id());

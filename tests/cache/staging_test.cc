@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cache/staging.h"
 
+#include <boost/asio/io_context.hpp>
 #include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
 #include <random>
+
+#include "tests/cache/scratch.h"
 
 using namespace lafs;
 using cache::StagedFile;
@@ -79,4 +84,77 @@ TEST_CASE("a directory that is not there is named in the error") {
   auto made = StagedFile::create("/nonexistent/place", 0);
   REQUIRE_FALSE(made.has_value());
   CHECK(made.error().context.find("/nonexistent/place") != std::string::npos);
+}
+
+namespace {
+// A directory of staging files, and what is in it.
+struct Directory {
+  Directory() { open(); }
+  void open() {
+    staging.reset();
+    journal.reset();
+    journal =
+        cache::Journal::open(io.get_executor(), disk,
+                             {.directory = scratch.path() + "/journal", .node_secret = secret})
+            .value();
+    staging = cache::Staging::open(
+                  disk, journal->dirty(),
+                  {.directory = scratch.path() + "/staging", .node_secret = secret, .budget = {}})
+                  .value();
+  }
+  std::vector<std::string> names() { return disk.names_in(scratch.path() + "/staging").value(); }
+  // Another one that was written, closed, and is not needed any more.
+  void make_a_spare() {
+    auto file = staging->create(0).value();
+    REQUIRE(file->write(0, Bytes(10'000, 7)).has_value());
+    const auto id = file->id();
+    file.reset();
+    REQUIRE(staging->empty(id).has_value());
+    staging->add_spare(id);
+  }
+
+  const grid::Secret32 secret = *grid::Secret32::from(Bytes(32, 9));
+  asio::io_context io;
+  cache::Disk disk;
+  cache::Scratch scratch;
+  std::unique_ptr<cache::Journal> journal;
+  std::unique_ptr<cache::Staging> staging;
+};
+}  // namespace
+
+TEST_CASE("a file that was emptied holds the next content, also after a restart") {
+  Directory directory;
+  directory.make_a_spare();
+  const bool restarted = GENERATE(false, true);
+  if (restarted) directory.open();
+  CHECK(directory.staging->ids().value().empty());
+  auto file = directory.staging->create(0, "next").value();
+  CHECK(directory.names().size() == 1);
+  CHECK(directory.staging->ids().value() == std::vector{file->id()});
+  REQUIRE(file->write(5000, to_bytes("abc")).has_value());
+  Bytes all(5003);
+  REQUIRE(file->read(0, all).has_value());
+  Bytes expected(5000);
+  append(expected, as_bytes("abc"));
+  CHECK(all == expected);
+  CHECK(directory.staging->salvage(file->id()).value().label == "next");
+}
+
+TEST_CASE("a spare with something in it is not used") {
+  Directory directory;
+  directory.make_a_spare();
+  const auto spare = directory.names().at(0);
+  std::ofstream(directory.scratch.path() + "/staging/" + spare) << "somebody's";
+  auto file = directory.staging->create(0).value();
+  CHECK(directory.names().size() == 1);
+  CHECK(file->size() == 0);
+  CHECK(directory.staging->salvage(file->id()).value().memory.local.empty());
+}
+
+TEST_CASE("spares are not kept without end") {
+  Directory directory;
+  const auto wanted = directory.staging->spares_wanted();
+  CHECK(wanted > 100);
+  directory.make_a_spare();
+  CHECK(directory.staging->spares_wanted() == wanted - 1);
 }
