@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "frontends/app.h"
 
+#include <sys/resource.h>
+
 #include "frontends/accounts_command.h"
 #include "frontends/cache_commands.h"
 #include "frontends/cli/bench_mount.h"
@@ -16,7 +18,21 @@
 
 namespace lafs {
 
+namespace {
+
+// Connections, staging files, databases: the system's usual soft limit is for programs that pass
+// descriptors to select(2), which nothing here does.
+void allow_many_descriptors() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+}  // namespace
+
 int run_app(int argc, char** argv) {
+  allow_many_descriptors();
   cli::Commands commands;
   cli::add_node_commands(commands);
   cli::add_file_commands(commands);

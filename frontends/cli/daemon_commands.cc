@@ -5,6 +5,7 @@
 #include "frontends/cli/daemon_commands.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <boost/json/array.hpp>
@@ -79,6 +80,13 @@ std::string queue_text(const json::object& queue) {
   return out;
 }
 
+// Once, for those who have no terminal to show a bar on.
+std::string waiting_text(const json::object& progress) {
+  return "lafs: waiting until " + std::to_string(count(progress, "files")) + " files (" +
+         human_size(count(progress, "bytes")) + ") and " +
+         std::to_string(count(progress, "directories")) + " directories are on the grid\n";
+}
+
 }  // namespace
 
 Task<Result<std::optional<std::string>>> daemon_status(std::filesystem::path node) {
@@ -136,12 +144,14 @@ Task<Result<>> flush_with_progress(std::filesystem::path node, std::uint64_t ino
                                    std::optional<std::chrono::duration<double>> limit, bool quiet) {
   Progress bar("to the grid", !quiet);
   std::uint64_t most = 0;
+  bool said = quiet || ::isatty(STDERR_FILENO);
   const auto show = [&](const std::string& line) {
     const auto value = json::parse(line);
     const auto* now = object(value.get_object(), "progress");
     if (!now) return;
     const auto left = count(*now, "bytes");
     most = std::max(most, left);
+    if (!std::exchange(said, true)) std::fputs(waiting_text(*now).c_str(), stderr);
     bar.what(std::to_string(count(*now, "files")) + " files");
     bar.total(most);
     bar.at(most - left);

@@ -4,8 +4,6 @@
 
 #include "frontends/cli/storage_commands.h"
 
-#include <sys/resource.h>
-
 #include <CLI/CLI.hpp>
 #include <csignal>
 
@@ -23,14 +21,6 @@ namespace {
 
 // How long requests under way may take when the server is told to stop.
 constexpr auto drain_patience = std::chrono::seconds(20);
-
-// A server of thousands of connections needs as many descriptors.
-void allow_many_descriptors() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 struct ServeStorage {
   std::string address;
@@ -56,7 +46,6 @@ Task<Result<Exit>> serve_storage(Io io, const Globals& globals, const ServeStora
   log::info(expiry.enabled ? "shares are collected when their leases have run out"
                            : "shares are never collected: expire.enabled is off",
             {{"policy", expiry.text()}});
-  allow_many_descriptors();
   CO_TRY(lock, take_server_lock(node.path()));
   CO_TRY(who, grid::StorageNode::prepare(node, address));
   // For the operator: what clients of this server put into their servers.yaml.

@@ -22,7 +22,8 @@ void ShareWriter::start_sending() {
   if (target_.written.missing({offset, queued_at_}).empty()) return;
   under_way_ += data.size();
   sending_.spawn(send(offset, std::move(data)));
-  queued_.reserve(limits_.piece);
+  if (queued_at_ < target_.share_size)
+    queued_.reserve(std::min<std::uint64_t>(limits_.piece, target_.share_size - queued_at_));
 }
 
 Task<> ShareWriter::send(std::uint64_t offset, Bytes data) {

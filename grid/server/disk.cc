@@ -268,20 +268,29 @@ Result<> Disk::remove(const std::filesystem::path& path) {
   return {};
 }
 
-Result<> Disk::make_directories(const std::filesystem::path& root,
-                                const std::filesystem::path& directory, bool lasting) {
+Result<std::vector<std::filesystem::path>> Disk::make_missing(
+    const std::filesystem::path& root, const std::filesystem::path& directory) {
+  std::vector<std::filesystem::path> changed;
   auto at = root;
   for (const auto& part : directory.lexically_relative(root)) {
-    const auto parent = at;
+    auto parent = at;
     at /= part;
     TRY_DO(step("mkdir"));
     if (::mkdir(at.c_str(), 0777) == 0) {
       done("mkdir", at);
-      if (lasting) TRY_DO(sync_directory(parent));
+      changed.push_back(std::move(parent));
     } else if (errno != EEXIST) {
       return last_error("creating", at);
     }
   }
+  return changed;
+}
+
+Result<> Disk::make_directories(const std::filesystem::path& root,
+                                const std::filesystem::path& directory, bool lasting) {
+  TRY(changed, make_missing(root, directory));
+  if (!lasting) return {};
+  for (const auto& parent : changed) TRY_DO(sync_directory(parent));
   return {};
 }
 
@@ -291,32 +300,27 @@ bool Disk::remove_directory(const std::filesystem::path& directory) {
   return true;
 }
 
-Result<> Disk::sync_directory(const std::filesystem::path& directory) {
-  TRY_DO(step("sync directory"));
-  if (!durable_) {
-    done("sync directory", directory);
-    return {};
-  }
+Result<> Disk::sync_through(const std::filesystem::path& directory, int (*how)(int)) {
+  if (!durable_) return {};
   const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return last_error("opening", directory);
-  const int failed = ::fsync(fd);
+  const int failed = how(fd);
   const auto problem = failed ? disk_error("syncing", directory, errno) : Error{};
   ::close(fd);
   if (failed) return std::unexpected(problem);
+  return {};
+}
+
+Result<> Disk::sync_directory(const std::filesystem::path& directory) {
+  TRY_DO(step("sync directory"));
+  TRY_DO(sync_through(directory, ::fsync));
   done("sync directory", directory);
   return {};
 }
 
 Result<> Disk::sync_all(const std::filesystem::path& directory) {
   TRY_DO(step("sync all"));
-  if (durable_) {
-    const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return last_error("opening", directory);
-    const int failed = ::syncfs(fd);
-    const auto problem = failed ? disk_error("syncing", directory, errno) : Error{};
-    ::close(fd);
-    if (failed) return std::unexpected(problem);
-  }
+  TRY_DO(sync_through(directory, ::syncfs));
   done("sync all", directory);
   return {};
 }

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "grid/base/bytes.h"
 #include "grid/base/result.h"
@@ -59,7 +60,7 @@ class Disk {
   using StepDone = std::function<void(std::string_view step, const std::filesystem::path& path,
                                       const std::filesystem::path& to)>;
 
-  // `durable`: whether sync() and sync_directory() do anything.
+  // `durable`: whether the syncs do anything.
   explicit Disk(bool durable = true, std::function<bool(std::string_view)> allow_step = {},
                 StepDone step_done = {});
 
@@ -75,19 +76,24 @@ class Disk {
   Result<> rename(const std::filesystem::path& from, const std::filesystem::path& to);
   // It is no error when there was nothing.
   Result<> remove(const std::filesystem::path& path);
-  // Creates what is missing on the way from `root`, which exists, and, with `lasting`, makes that
-  // durable.
+  // Creates what is missing on the way from `root`, which exists. Returns the directories that got
+  // a name by that: it lasts once they are synced.
+  Result<std::vector<std::filesystem::path>> make_missing(const std::filesystem::path& root,
+                                                          const std::filesystem::path& directory);
+  // The same and, with `lasting`, durable.
   Result<> make_directories(const std::filesystem::path& root,
                             const std::filesystem::path& directory, bool lasting = true);
   // When it is empty; whether it was.
   bool remove_directory(const std::filesystem::path& directory);
   // After names in it have changed.
   Result<> sync_directory(const std::filesystem::path& directory);
-  // Everything on the file system of `directory`.
+  // All that was changed on the disk which `directory` is on, by anybody: worth it for many changes
+  // at once.
   Result<> sync_all(const std::filesystem::path& directory);
 
  private:
   Result<> step(std::string_view name);
+  Result<> sync_through(const std::filesystem::path& directory, int (*how)(int));
   void done(std::string_view name, const std::filesystem::path& path,
             const std::filesystem::path& to = {}) {
     if (step_done_) step_done_(name, path, to);

@@ -4,6 +4,7 @@
 // What DiskServer is made of, for its own .cc files: disk_server.cc (life, reads, leases, mutable
 // shares), disk_uploads.cc (immutable uploads), disk_upkeep.cc (space, usage, collection).
 
+#include "grid/server/complete_shares.h"
 #include "grid/server/disk_server.h"
 #include "grid/server/mutable_journal.h"
 #include "grid/server/space.h"
@@ -27,6 +28,7 @@ struct DiskServer::State {
         options(std::move(o)),
         gate(e),
         turns(e),
+        some_placed(e),
         background(e),
         checking(e, 1),
         changing(e, most_changing) {}
@@ -35,9 +37,10 @@ struct DiskServer::State {
   std::int64_t now() const;
   std::uint32_t expiration() const;
   SpaceInUse in_use() const;
-  Task<Result<std::set<ShareNo>>> lease_complete_shares(StorageIndex si, LeaseSecrets lease,
-                                                        std::uint32_t owner);
+  Result<std::set<ShareNo>> lease_complete_shares(StorageIndex si, const LeaseSecrets& lease,
+                                                  std::uint32_t owner);
   Task<Result<>> finish(Uploads::Key key, std::shared_ptr<Upload> upload);
+  Task<> place_complete();
   Task<Result<>> discard(Uploads::Key key);
   Task<> expire_idle_uploads();
   Task<> commit_usage();
@@ -76,7 +79,11 @@ struct DiskServer::State {
   Turns turns;
   Uploads uploads;
   std::unique_ptr<MutableJournal> journal;  // nothing: every change is synced by itself
-  std::unique_ptr<UsageIndex> index;        // nothing: not wanted
+  std::vector<std::shared_ptr<CompleteShare>> complete;  // that wait for place_complete()
+  std::map<std::shared_ptr<CompleteShare>, Result<>> placed;
+  Signal some_placed;
+  bool placing = false;               // place_complete() is running
+  std::unique_ptr<UsageIndex> index;  // nothing: not wanted
   unsigned index_number = 0;
   TaskGroup background;
   std::size_t advisories = 0;      // files there

@@ -14,25 +14,23 @@ constexpr std::size_t inline_write = 64 << 10;
 
 }  // namespace
 
-// Which complete immutable shares there are; each gets the lease. The caller has the turn.
-Task<Result<std::set<ShareNo>>> DiskServer::State::lease_complete_shares(StorageIndex si,
-                                                                         LeaseSecrets lease,
-                                                                         std::uint32_t owner) {
-  auto job = [this, si, lease, owner, until = expiration()]() -> Result<std::set<ShareNo>> {
-    TRY(numbers, share_numbers(tree.bucket(si)));
-    for (auto number : numbers) {
-      const auto path = tree.share(si, number);
-      TRY_DO(check_share_kind(path, ShareKind::immutable));
-      auto share = ShareFile::open(path, true);
-      if (!share) continue;  // unreadable, yet there: the number is taken
-      // A full disk must not keep the client from learning that the share is there.
-      auto leased = share->add_or_renew(disk, lease, owner, until);
-      if (leased) leased = disk.sync(share->file());
-      if (!leased) log::warning("lease not recorded: " + leased.error().message());
-    }
-    return numbers;
-  };
-  co_return co_await change(si, job);
+// Which complete immutable shares there are; each gets the lease. On the pool; the caller has the
+// turn.
+Result<std::set<ShareNo>> DiskServer::State::lease_complete_shares(StorageIndex si,
+                                                                   const LeaseSecrets& lease,
+                                                                   std::uint32_t owner) {
+  TRY(numbers, share_numbers(tree.bucket(si)));
+  for (auto number : numbers) {
+    const auto path = tree.share(si, number);
+    TRY_DO(check_share_kind(path, ShareKind::immutable));
+    auto share = ShareFile::open(path, true);
+    if (!share) continue;  // unreadable, yet there: the number is taken
+    // A full disk must not keep the client from learning that the share is there.
+    auto leased = share->add_or_renew(disk, lease, owner, expiration());
+    if (leased) leased = disk.sync(share->file());
+    if (!leased) log::warning("lease not recorded: " + leased.error().message());
+  }
+  return numbers;
 }
 
 Task<Result<Allocation>> DiskServer::allocate(StorageIndex si, std::set<ShareNo> numbers,
@@ -41,29 +39,24 @@ Task<Result<Allocation>> DiskServer::allocate(StorageIndex si, std::set<ShareNo>
   LAFS_ENTER();
   if (share_size == 0) co_return fail(Errc::bad_argument, "a share of no bytes");
   const auto turn = co_await s.turns.write(si);
-  Allocation out;
-  CO_TRY(complete, co_await s.lease_complete_shares(si, lease, 0));
-  out.already_have = std::move(complete);
-
-  auto left = s.space.available(s.in_use());
   std::vector<ShareNo> wanted;
-  for (auto number : numbers) {
-    if (out.already_have.contains(number) || s.uploads.find({si, number})) continue;
-    if (left < share_size) continue;
-    left -= share_size;
-    wanted.push_back(number);
-  }
-  if (wanted.empty()) co_return out;
-
+  for (auto number : numbers)
+    if (!s.uploads.find({si, number})) wanted.push_back(number);
+  auto left = s.space.available(s.in_use());
   const auto first_lease = make_lease(ContainerVersion::hashed_secrets, 0, s.expiration(), lease);
-  using Created = std::vector<std::pair<ShareNo, ShareFile>>;
-  auto job = [&s, si, &wanted, share_size, &first_lease]() -> Result<Created> {
-    TRY_DO(s.disk.make_directories(s.tree.shares(), s.tree.bucket(si)));
-    TRY_DO(s.disk.make_directories(s.tree.shares(), s.tree.incoming_bucket(si)));
-    Created created;
+  const auto create = [&](const std::filesystem::path& path) -> Result<ShareFile> {
+    // It need not last: what is there when a server starts is thrown away.
+    TRY_DO(s.disk.make_missing(s.tree.shares(), path.parent_path()));
+    return ShareFile::create(s.disk, path, share_size, first_lease);
+  };
+  std::vector<std::pair<ShareNo, ShareFile>> created;
+  auto job = [&]() -> Result<std::set<ShareNo>> {
+    TRY(complete, s.lease_complete_shares(si, lease, 0));
     for (auto number : wanted) {
+      if (complete.contains(number) || left < share_size) continue;
+      left -= share_size;
       const auto path = s.tree.incoming_share(si, number);
-      auto file = ShareFile::create(s.disk, path, share_size, first_lease);
+      auto file = create(path);
       if (file) {
         created.emplace_back(number, std::move(*file));
       } else {
@@ -72,9 +65,11 @@ Task<Result<Allocation>> DiskServer::allocate(StorageIndex si, std::set<ShareNo>
         (void)s.disk.remove(path);
       }
     }
-    return created;
+    return complete;
   };
-  CO_TRY(created, co_await offload(s.pool, job));
+  Allocation out;
+  CO_TRY(complete, co_await s.change(si, std::ref(job)));
+  out.already_have = std::move(complete);
   const auto now = Clock::now();
   for (auto& [number, file] : created) {
     s.uploads.add({si, number},
@@ -129,21 +124,41 @@ Task<Result<WriteProgress>> DiskServer::write(StorageIndex si, ShareNo number, U
 // The caller has the upload's turn.
 Task<Result<>> DiskServer::State::finish(Uploads::Key key, std::shared_ptr<Upload> upload) {
   const auto turn = co_await turns.write(key.first);
-  auto job = [this, key, upload]() -> Result<> {
-    const auto& [si, number] = key;
-    // The data before the name: a share that can be found is whole, whenever the power goes.
-    TRY_DO(disk.sync(upload->file.file()));
-    TRY_DO(disk.make_directories(tree.shares(), tree.bucket(si)));
-    TRY_DO(disk.rename(tree.incoming_share(si, number), tree.share(si, number)));
-    if (disk.remove_directory(tree.incoming_bucket(si))) {
-      disk.remove_directory(tree.incoming_bucket(si).parent_path());
-    }
-    return disk.sync_directory(tree.bucket(si));
-  };
-  auto done = co_await change(key.first, job);
+  CO_TRY_DO(co_await settle(key.first));
+  auto share = std::make_shared<CompleteShare>(
+      CompleteShare{key, std::move(upload), uploads.count(key.first) == 1});
+  complete.push_back(share);
+  if (!placing) {
+    placing = true;
+    background.spawn(place_complete());
+  }
+  while (!placed.contains(share)) co_await some_placed.wait_shielded();
+  auto done = std::move(placed.extract(share).mapped());
   uploads.remove(key);
   if (!done) (void)disk.remove(tree.incoming_share(key.first, key.second));
   co_return done;
+}
+
+// Those that come while some are being synced go together the next time.
+Task<> DiskServer::State::place_complete() {
+  while (!complete.empty()) {
+    const auto shares = std::exchange(complete, {});
+    std::map<StorageIndex, std::map<ShareNo, ShareFacts>> buckets;
+    auto job = [&] {
+      auto out = place_shares(disk, tree, shares);
+      if (index)
+        for (const auto& share : shares)
+          buckets[share->key.first] = facts_of_bucket(tree, share->key.first);
+      return out;
+    };
+    auto outcomes = co_await offload(pool, std::ref(job));
+    if (index)
+      for (const auto& [si, facts] : buckets) index->set(si, facts);
+    for (std::size_t i = 0; i < shares.size(); ++i)
+      placed.emplace(shares[i], std::move(outcomes[i]));
+    some_placed.notify();
+  }
+  placing = false;
 }
 
 Task<Result<>> DiskServer::abort(StorageIndex si, ShareNo number, UploadSecret secret) {
@@ -174,7 +189,6 @@ Task<Result<>> DiskServer::State::discard(Uploads::Key key) {
     const auto& [si, number] = key;
     TRY_DO(disk.remove(tree.incoming_share(si, number)));
     disk.remove_directory(tree.incoming_bucket(si));
-    disk.remove_directory(tree.bucket(si));  // made when the upload began
     return {};
   };
   co_return co_await offload(pool, job);

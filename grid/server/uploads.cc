@@ -22,6 +22,12 @@ void Uploads::remove(const Key& key) {
   all_.erase(it);
 }
 
+std::size_t Uploads::count(const StorageIndex& si) const {
+  std::size_t out = 0;
+  for (auto it = all_.lower_bound({si, {}}); it != all_.end() && it->first.first == si; ++it) ++out;
+  return out;
+}
+
 std::uint64_t Uploads::reserved() const {
   std::uint64_t sum = 0;
   for (const auto& [key, upload] : all_) sum += upload->size;

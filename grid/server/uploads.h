@@ -36,6 +36,8 @@ class Uploads {
   // Errc::not_found: there is none; unauthorized: another secret.
   Result<std::shared_ptr<Upload>> find(const Key& key, const UploadSecret& secret) const;
   void remove(const Key& key);
+  // How many of one storage index.
+  std::size_t count(const StorageIndex& si) const;
 
   std::size_t size() const { return all_.size(); }
   // Sum of the sizes of all shares in progress, written or not.

@@ -37,7 +37,6 @@ RemoteServer::Connections::Connections(asio::any_io_executor executor, Nurl nurl
       nurl_(std::move(nurl)),
       options_(std::move(options)),
       tls_(nurl_.pin),
-      freed_(executor),
       gate_(executor) {
   const bool v6 = nurl_.host.find(':') != std::string::npos;
   const auto host = fmt::format(fmt::runtime(v6 ? "[{}]:{}" : "{}:{}"), nurl_.host, nurl_.port);
@@ -162,15 +161,38 @@ Task<Error> RemoteServer::Connections::explain(Error error) {
 
 Task<Result<RemoteServer::Connections::Slot>> RemoteServer::Connections::claim() {
   const auto deadline = Clock::now() + options_.queue_timeout;
-  while (true) {
-    const bool stop = co_await stop_requested();
-    if (stop || closing_) co_return fail(Errc::cancelled);
-    if (in_use_ < options_.max_connections) co_return Slot(*this);
-    if (Clock::now() >= deadline) {
-      co_return fail(Errc::timed_out, "all connections are in use");
-    }
-    co_await freed_.wait(deadline);
+  bool stop = co_await stop_requested();
+  if (stop || closing_) co_return fail(Errc::cancelled);
+  if (in_use_ < options_.max_connections) {
+    ++in_use_;
+    co_return Slot(*this);
   }
+  Waiter me(executor_);
+  waiting_.push_back(&me);
+  while (!me.has_it && !stop && !closing_ && Clock::now() < deadline) {
+    co_await me.woken.wait(deadline);
+    stop = co_await stop_requested();
+  }
+  std::optional<Slot> slot;
+  if (me.has_it)
+    slot.emplace(*this);
+  else
+    waiting_.remove(&me);
+  if (stop || closing_) co_return fail(Errc::cancelled);
+  if (!slot) co_return fail(Errc::timed_out, "all connections are in use");
+  co_return std::move(*slot);
+}
+
+// To the one who has waited for longest.
+void RemoteServer::Connections::release() {
+  if (waiting_.empty()) {
+    --in_use_;
+    return;
+  }
+  auto* next = waiting_.front();
+  waiting_.pop_front();
+  next->has_it = true;
+  next->woken.notify();
 }
 
 std::unique_ptr<RemoteServer::Connections::Connection> RemoteServer::Connections::take_idle() {
@@ -320,7 +342,7 @@ Task<> RemoteServer::Connections::close() {
   // Those inside find their sockets closed, or notice at their next step.
   closing_ = true;
   for (auto* c : active_) tcp_of(c->stream).close();
-  freed_.notify();
+  for (auto* waiter : waiting_) waiter->woken.notify();
   co_await gate_.close();
   idle_.clear();
 }

@@ -61,16 +61,14 @@ class RemoteServer::Connections {
     TimePoint last_used{};
     bool reusable = false;
   };
-  // The right to have one more connection in use.
+  // The right to have one more connection in use, which in_use_ has counted.
   class Slot {
    public:
-    explicit Slot(Connections& owner) : owner_(&owner) { ++owner.in_use_; }
+    explicit Slot(Connections& owner) : owner_(&owner) {}
     Slot(Slot&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)) {}
     Slot& operator=(Slot&&) = delete;
     ~Slot() {
-      if (!owner_) return;
-      --owner_->in_use_;
-      owner_->freed_.notify();
+      if (owner_) owner_->release();
     }
 
    private:
@@ -79,6 +77,7 @@ class RemoteServer::Connections {
 
   Task<Result<HttpAnswer>> try_exchange(HttpRequest request);
   Task<Result<Slot>> claim();
+  void release();
   std::unique_ptr<Connection> take_idle();
   // One place where the server is.
   struct Place {
@@ -112,7 +111,13 @@ class RemoteServer::Connections {
   std::vector<Place> places_;      // never empty, never more
   std::size_t last_good_ = 0;      // of them
   std::size_t in_use_ = 0;
-  Signal freed_;
+  // Who waits for a slot, in the order they came: each is woken when one is his.
+  struct Waiter {
+    explicit Waiter(asio::any_io_executor executor) : woken(std::move(executor)) {}
+    Signal woken;
+    bool has_it = false;
+  };
+  std::list<Waiter*> waiting_;
   bool closing_ = false;
   Gate gate_;
 };

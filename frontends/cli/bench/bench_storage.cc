@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,13 +47,6 @@ StorageIndex fresh_index() {
   return si;
 }
 
-void allow_descriptors() {
-  rlimit limit{};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 // --- the other process
 
 struct Ports {
@@ -88,7 +80,6 @@ Task<> serve(const StorageBenchOptions& options, const Identity& identity, std::
                                 int report) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   std::signal(SIGPIPE, SIG_IGN);
-  allow_descriptors();
   auto raw = raw_listen();
   if (!raw) ::_exit(1);
   std::thread(raw_serve, raw->first, std::cref(identity)).detach();
@@ -367,7 +358,6 @@ Task<Result<std::vector<Figure>>> measure(const StorageBenchOptions& options,
 
 Result<std::vector<Figure>> bench_storage(const StorageBenchOptions& options) {
   std::signal(SIGPIPE, SIG_IGN);
-  allow_descriptors();
   StorageBenchOptions own = options;
   own.directory /= "lafs-bench-" + std::to_string(::getpid());
   own.bulk = std::max<std::uint64_t>(options.bulk / piece / streams, 1) * piece * streams;

@@ -150,7 +150,8 @@ const std::vector<DriveRow>& drive_rows() {
                                           {"rename", "rename them", "1/s", 1.2},
                                           {"unlink", "unlink them", "1/s", 2},
                                           {"copy", "copy a source tree (cp -r)", "files/s", 1.3},
-                                          {"diff", "compare it (diff -r)", "files/s", 1.3}};
+                                          {"diff", "compare it (diff -r)", "files/s", 1.3},
+                                          {"grid", "read from the grid; lafs cat", "MB/s", 0.6}};
   return rows;
 }
 

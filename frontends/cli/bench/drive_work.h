@@ -24,7 +24,7 @@ struct DriveRow {
   double goal;  // against a rival: how many times as much
 };
 
-// In the order in which they are run.
+// In the order in which they are run; the last, "grid", is not of a pass.
 const std::vector<DriveRow>& drive_rows();
 
 // A source tree to copy from, on the plain disk.

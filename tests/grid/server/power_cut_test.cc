@@ -9,6 +9,7 @@
 // Disks that break their word show that these tests can fail: to the server's files they do what a
 // server without this or that sync, or with one behind the rename, would do to them.
 
+#include <boost/asio/this_coro.hpp>
 #include <catch2/catch.hpp>
 
 #include "tests/fake/server_conformance.h"
@@ -62,10 +63,7 @@ class Memory {
     if (step == "create") add(path);
     if (step == "mkdir") names_[path] = directory;
     if (step == "remove" || step == "rmdir") names_.erase(path);
-    if (step == "rename") {
-      names_[to] = names_.at(path);
-      names_.erase(path);
-    }
+    if (step == "rename") rename(path, to);
     if (step == "create" || step == "write" || step == "resize" || step == "copy" ||
         step == "sync") {
       const auto id = names_.at(path);
@@ -76,12 +74,7 @@ class Memory {
       if (step == "sync" && lie_ == Lie::no_directory_syncs) sync(id);
       if (step == "sync" && lie_ == Lie::late_file_syncs) late_.insert(id);
     }
-    if (step == "sync all") {
-      for (const auto& n : names_) {
-        if (n.second != directory) sync(n.second);
-      }
-      durable_names_ = names_;
-    }
+    if (step == "sync all") learn_sync_of_all();
     if (step == "sync directory" && lie_ != Lie::no_directory_syncs) {
       for (auto id : std::exchange(late_, {})) sync(id);
       std::erase_if(durable_names_, [&](const auto& n) { return n.first.parent_path() == path; });
@@ -113,6 +106,28 @@ class Memory {
 
  private:
   static constexpr int directory = 0;
+  void rename(const stdfs::path& from, const stdfs::path& to) {
+    std::map<stdfs::path, int> moved;
+    for (const auto& [path, id] : names_) {
+      const auto below = path.lexically_relative(from).string();
+      if (below == ".") moved[to] = id;
+      if (below != "." && !below.starts_with("..")) moved[to / below] = id;
+    }
+    std::erase_if(names_, [&](const auto& n) {
+      return !n.first.lexically_relative(from).string().starts_with("..");
+    });
+    for (const auto& [path, id] : moved) names_[path] = id;
+  }
+  void learn_sync_of_all() {
+    for (auto id : std::exchange(late_, {})) sync(id);
+    for (const auto& [path, id] : names_) {
+      if (id == directory) continue;
+      contents_[id] = read_file(path);
+      if (lie_ == Lie::none || lie_ == Lie::no_directory_syncs) sync(id);
+      if (lie_ == Lie::late_file_syncs) late_.insert(id);
+    }
+    if (lie_ != Lie::no_directory_syncs) durable_names_ = names_;
+  }
   int add(const stdfs::path& path) { return names_[path] = ++last_; }
   void sync(int id) { synced_[id] = last_written_[id] = contents_[id]; }
 
@@ -321,6 +336,44 @@ Task<bool> whole_or_absent(Server& server, bool acknowledged) {
   co_return found && *found == pattern(1000);
 }
 
+// Six shares that become complete at one time.
+constexpr std::uint8_t some = 6;
+std::set<std::uint8_t> acknowledged_ones;
+
+StorageIndex numbered(std::uint8_t i) {
+  StorageIndex out;
+  out.bytes[0] = i;
+  return out;
+}
+
+Task<> upload_one_of_them(Server& server, std::uint8_t i) {
+  const auto secret = random_secret<32>();
+  auto open = co_await server.allocate(numbered(i), numbers(0), 1000, fresh_lease(), secret);
+  if (!open || open->allocated.empty()) co_return;
+  const auto data = pattern(1000);
+  auto done = co_await server.write(numbered(i), ShareNo{0}, secret, 0, data);
+  if (done && done->complete) acknowledged_ones.insert(i);
+}
+
+Task<bool> upload_some(Server& server) {
+  acknowledged_ones.clear();
+  TaskGroup all(co_await asio::this_coro::executor);
+  for (std::uint8_t i = 0; i < some; ++i) all.spawn(upload_one_of_them(server, i));
+  co_await all.join();
+  co_return acknowledged_ones.size() == some;
+}
+
+Task<bool> each_whole_or_absent(Server& server, bool) {
+  for (std::uint8_t i = 0; i < some; ++i) {
+    auto listed = co_await server.list(ShareKind::immutable, numbered(i));
+    if (!listed || (listed->empty() && acknowledged_ones.contains(i))) co_return false;
+    if (listed->empty()) continue;
+    auto found = co_await server.read(ShareKind::immutable, numbered(i), ShareNo{0}, 0, 1 << 20);
+    if (!found || *found != pattern(1000)) co_return false;
+  }
+  co_return true;
+}
+
 Task<bool> lease_twice(Server& server) {
   auto done = co_await server.add_lease(si, fresh_lease());
   if (done) done = co_await server.add_lease(si, fresh_lease());
@@ -403,6 +456,12 @@ TEST_CASE("a power cut at any step of an upload leaves a whole share or none") {
   CHECK(done.steps > 10);
 }
 
+TEST_CASE("a power cut at any step of uploads that end together leaves whole shares or none") {
+  const auto done = cut_everywhere(nothing, upload_some, each_whole_or_absent);
+  CHECK(done.wrong == 0);
+  CHECK(done.steps > 30);
+}
+
 TEST_CASE("a power cut at any step of adding leases leaves the share's data as it was") {
   const auto done = cut_everywhere(upload_whole, lease_twice, data_is_there);
   CHECK(done.wrong == 0);
@@ -430,6 +489,7 @@ TEST_CASE("the power cuts above find a sync that is missing or comes too late") 
     CHECK(cut_everywhere(make_two, change_one_remove_one, each_old_or_new, lie).wrong > 0);
     with_journal = true;
     CHECK(cut_everywhere(nothing, upload, whole_or_absent, lie).wrong > 0);
+    CHECK(cut_everywhere(nothing, upload_some, each_whole_or_absent, lie).wrong > 0);
     // The journal's name lasts since the server's start.
     if (lie == Lie::no_directory_syncs) continue;
     CHECK(cut_everywhere(make_mutable, change_mutable, old_or_new, lie).wrong > 0);
