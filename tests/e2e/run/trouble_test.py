@@ -64,6 +64,17 @@ def loose_permissions(w):
     check(w.lafs("config", "check").returncode == 0, "after the cure")
 
 
+def what_was_put_aside(w):
+    """doctor tells of what the cache could not make sense of."""
+    check("nothing in it is damaged" in w.lafs("doctor").stdout, "a sound cache")
+    folder = os.path.join(w.node, "private", "drive", "staging", "rescued")
+    os.makedirs(folder)
+    open(os.path.join(folder, "7"), "w").close()
+    done = w.lafs("doctor")
+    check("1 files were set aside" in done.stdout and "lafs rescue DIR" in done.stdout, done.stdout)
+    shutil.rmtree(folder)
+
+
 def somebody_elses_directory(w):
     done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
                            w.lafs_program, "--node", w.node, "status"], capture_output=True, text=True)
@@ -203,7 +214,7 @@ def main():
             w.make()
             w.run("accounts", "add", "alice", "--root", "tahoe:", "--password-stdin",
                   stdin=b"secret\n")
-            for case in (a_port_in_use, a_mountpoint_that_is_taken_away, loose_permissions,
+            for case in (a_port_in_use, a_mountpoint_that_is_taken_away, loose_permissions, what_was_put_aside,
                          somebody_elses_directory, a_second_daemon, without_fuse, a_full_disk,
                          a_clock_far_off):
                 begin = time.monotonic()
