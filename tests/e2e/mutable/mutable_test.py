@@ -9,6 +9,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 
@@ -135,11 +136,41 @@ def trouble(grid):
     check(grid.run("ls", cap).split() == ["g", "h", "i"], "and when it is back")
 
 
+def lost_version(grid):
+    """A newer version of which too few shares are left is told of, and given up when told so."""
+    write(grid.work + "/one", b"one" * 100)
+    write(grid.work + "/two", b"two" * 100)
+    grid.run("put", "--mutable", "one", "tahoe:competing")
+    index = json.loads(grid.run("stat", "--json", "tahoe:competing"))["storage_index"]
+    old = {}
+    for path in shares_of(grid, index):
+        with open(path, "rb") as f:
+            old[path] = f.read()
+    check(len(old) == 5, f"{old.keys()}")
+    grid.run("put", "two", "tahoe:competing")
+    for path in list(old)[1:]:  # one share of the new version stays, three make a file
+        write(path, old[path])
+    done = subprocess.run([grid.lafs, "cat", "tahoe:competing"], env=grid.env, timeout=120,
+                          capture_output=True)
+    check(done.stdout == b"one" * 100, f"{done}")
+    check(b"is newer than" in done.stderr and b"repair --force" in done.stderr, f"{done.stderr}")
+    grid.run("check", "tahoe:competing", status=1)
+    refused = subprocess.run([grid.lafs, "repair", "tahoe:competing"], env=grid.env, timeout=120,
+                             capture_output=True)
+    check(refused.returncode != 0 and b"repair --force" in refused.stdout, f"{refused}")
+    grid.run("repair", "--force", "tahoe:competing")
+    grid.run("check", "--verify", "tahoe:competing")
+    done = subprocess.run([grid.lafs, "cat", "tahoe:competing"], env=grid.env, timeout=120,
+                          capture_output=True)
+    check(done.stdout == b"one" * 100 and b"is newer than" not in done.stderr, f"{done}")
+
+
 def main():
     lafs, proxy = map(os.path.abspath, sys.argv[1:3])
     with tempfile.TemporaryDirectory(prefix="lafs-mutable-") as work, \
             ProxiedGrid(lafs, proxy, work) as grid:
-        for case in (parts_of_files, links_and_aliases, copies_are_made_once, trouble):
+        for case in (parts_of_files, links_and_aliases, copies_are_made_once, trouble,
+                     lost_version):
             case(grid)
             print(f"ok: {case.__name__}", flush=True)
 

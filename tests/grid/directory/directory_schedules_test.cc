@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Several clients edit one directory while servers fail and dawdle at random: every edit that was
 // acknowledged is there in the end, or was replaced by a later one. LAFS_SCHEDULES=N plays N of
-// each kind instead of 500.
+// each kind instead of 1000.
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -190,7 +190,7 @@ Task<Result<Cap>> empty_directory(MutableContext context) {
 
 TEST_CASE("no acknowledged edit is lost, whatever fails and whoever else writes") {
   std::size_t acknowledged = 0, refused = 0;
-  for (std::uint64_t seed = 0; seed < schedules(500); ++seed) {
+  for (std::uint64_t seed = 0; seed < schedules(1000); ++seed) {
     INFO("seed " << seed);
     Schedule s;
     s.random.seed(seed);
@@ -230,7 +230,7 @@ TEST_CASE("no acknowledged edit is lost, whatever fails and whoever else writes"
 
 TEST_CASE("content that was acknowledged is somewhere, unless somebody who saw it replaced it") {
   std::size_t acknowledged = 0, put_aside = 0;
-  for (std::uint64_t seed = 0; seed < schedules(500); ++seed) {
+  for (std::uint64_t seed = 0; seed < schedules(1000); ++seed) {
     INFO("seed " << seed);
     Schedule s;
     s.random.seed(seed);

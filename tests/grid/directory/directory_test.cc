@@ -256,3 +256,27 @@ TEST_CASE("edits of different names by writers that collide are all there") {
   run(Body::run(context_of(grid, 2, 5), cap));
   CHECK(names(list(grid, cap)) == Names{"a", "b"});
 }
+
+TEST_CASE("a table made at once is the one that its entries make one by one") {
+  const std::vector<std::pair<std::string, Cap>> given{
+      {"z", lit("last")},         {"a", directory_cap()},
+      {"m", lit("first of two")}, {"b", Cap(UnknownCap{"ro.x-future:1"})},
+      {"m", directory_cap()},     {"", lit("no name")}};
+  TableKind kind;
+  kind.write_key = Key16();
+  std::vector<Child> children;
+  Entries one_by_one(kind);
+  for (const auto& [name, cap] : given) {
+    const auto metadata = Metadata::updated(std::nullopt, std::nullopt, now + children.size());
+    children.push_back({name, cap, cap.read_only().value_or(cap), metadata});
+    one_by_one.set(name, ChildCaps::of(cap, std::nullopt), metadata);
+  }
+  const auto at_once = table_of(children, kind);
+  REQUIRE(at_once);
+  CHECK(at_once->pack() == one_by_one.pack());
+  REQUIRE(at_once->size() == 5);
+  for (std::size_t i = 0; i < at_once->size(); ++i) {
+    CHECK(at_once->name(i) == one_by_one.packed().name(i));
+    CHECK(equal(at_once->entry(i).raw, one_by_one.packed().entry(i).raw));
+  }
+}
