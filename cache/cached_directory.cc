@@ -224,9 +224,10 @@ Task<> CachedDirectory::publish_pending() {
   }
 }
 
-Task<Result<std::vector<grid::Conflict>>> CachedDirectory::publish(std::vector<grid::Edit> edits,
-                                                                   grid::EditOptions options) {
-  auto edited = co_await on_grid_->edit(std::move(edits), std::move(options));
+Task<Result<std::vector<grid::Conflict>>> CachedDirectory::publish(
+    std::vector<grid::Edit> edits, grid::EditOptions options,
+    std::optional<std::size_t>* failed_edit) {
+  auto edited = co_await on_grid_->edit(std::move(edits), std::move(options), failed_edit);
   if (!edited) {
     fresh_until_ = TimePoint{};
     co_return std::unexpected(std::move(edited).error());

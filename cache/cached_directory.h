@@ -61,9 +61,11 @@ class CachedDirectory {
   Task<Result<>> apply(std::vector<grid::Edit> edits);
 
   // The write path: all edits in one publish; where they met other writers' is the result. Nothing
-  // is laid over the view meanwhile, their owner does that.
+  // is laid over the view meanwhile, their owner does that. `failed_edit`: as Directory::edit() has
+  // it.
   Task<Result<std::vector<grid::Conflict>>> publish(std::vector<grid::Edit> edits,
-                                                    grid::EditOptions options);
+                                                    grid::EditOptions options,
+                                                    std::optional<std::size_t>* failed_edit);
   // We have just made it with these children, and nobody needs to be asked.
   void assume(const grid::Cap& cap, const std::vector<Child>& children);
 

@@ -246,7 +246,31 @@ void WriteBack::discard(StagedId id) {
   if (id) discarded_.push_back({journal_->last(), id});
 }
 
+// Nothing is given back as long as a crash could bring it to life again.
+void WriteBack::trim_later(const Inode& inode) {
+  if (inode.named()) to_trim_[inode.number] = journal_->last();
+}
+
+void WriteBack::trim(InodeNo number) {
+  auto* inode = tree_.find(number);
+  if (!inode || !inode->content) return;
+  hold(*inode);
+  Result<> done = stage(*inode);
+  if (done) done = inode->staged->trim();
+  if (!done) log::warning("staging file: " + done.error().message());
+  let_go(*inode);
+}
+
 void WriteBack::reap() {
+  const auto lasting = journal_->last_synced();
+  for (auto it = to_trim_.begin(); it != to_trim_.end();) {
+    if (it->second > lasting) {
+      ++it;
+      continue;
+    }
+    trim(it->first);
+    it = to_trim_.erase(it);
+  }
   if (removing_) return;
   std::vector<StagedId> ids;
   while (!discarded_.empty() && discarded_.front().after <= journal_->last_synced()) {
@@ -426,7 +450,9 @@ Result<> WriteBack::truncate(Inode& inode, std::uint64_t size, const std::option
   } else {
     inode.facts.mtime = inode.facts.ctime = when;
   }
+  const bool shrinks = size < inode.staged->size();
   inode.staged->truncate(size);
+  if (shrinks) trim_later(inode);
   return {};
 }
 

@@ -141,8 +141,6 @@ class WriteBack {
   Batch batch_for(const Inode& directory, const Emptied& emptied, const LeftOut& left_out);
   Task<Result<>> note_attempt(InodeNo directory, const std::vector<Tree::Outcome>& outcomes);
   // One publish of a batch. False when an edit of it could not be done, which is left out now.
-  Task<std::optional<std::size_t>> failed_edit(Cap directory, std::vector<grid::Edit> edits,
-                                               grid::EditOptions options);
   Task<Result<bool>> publish_batch(Inode& directory, CachedDirectory& on_grid, Batch& batch,
                                    LeftOut& left_out);
   void note_conflicts(const Inode& directory, const std::vector<grid::Conflict>& conflicts,
@@ -162,6 +160,8 @@ class WriteBack {
   void finish_idle(TimePoint now);
   void discard(StagedId id);
   void reap();
+  void trim_later(const Inode& inode);
+  void trim(InodeNo number);
   Task<> remove_staged(std::vector<StagedId> ids);
   // Somebody waits, or room runs out: no time to be polite.
   bool hurries() const { return in_a_hurry_ > 0 || staging_->budget().pressure() > 0; }
@@ -183,6 +183,8 @@ class WriteBack {
     StagedId id;
   };
   std::deque<Discarded> discarded_;
+  // Staging files with blocks that nothing needs once this record lasts.
+  std::map<InodeNo, Sequence> to_trim_;
   struct OpenContent {
     TimePoint since, last_write;
   };

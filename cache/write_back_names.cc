@@ -202,33 +202,19 @@ void WriteBack::note_conflicts(const Inode& directory, const std::vector<grid::C
   }
 }
 
-// Which of the edits is at fault, when it is one of them and not the grid.
-Task<std::optional<std::size_t>> WriteBack::failed_edit(Cap directory,
-                                                        std::vector<grid::Edit> edits,
-                                                        grid::EditOptions options) {
-  auto listing = co_await list(std::move(directory));
-  if (!listing) co_return std::nullopt;
-  auto table = listing->entries();
-  grid::EditBatch batch(std::move(edits), std::move(options));
-  if (batch.apply(std::move(table))) co_return std::nullopt;
-  co_return batch.failed_at();
-}
-
 Task<Result<bool>> WriteBack::publish_batch(Inode& directory, CachedDirectory& on_grid,
                                             Batch& batch, LeftOut& left_out) {
   CO_TRY_DO(co_await note_attempt(directory.number, batch.outcomes));
   if (!batch.edits.empty()) {
     grid::EditOptions options{.now = seconds_now(), .host = options_.host};
     auto edits = batch.edits;
-    auto met = co_await on_grid.publish(std::move(edits), options);
-    if (!met && left_out.names.size() < most_left_out) {
-      const auto failed = co_await failed_edit(*directory.cap, batch.edits, options);
-      if (failed) {
-        const auto& name = batch.outcomes[batch.of.at(*failed)].name;
-        left_out.names.insert(name);
-        left_out.why = annotate(std::move(met).error(), name).error();
-        co_return false;
-      }
+    std::optional<std::size_t> failed;  // when one of them is at fault, and not the grid
+    auto met = co_await on_grid.publish(std::move(edits), options, &failed);
+    if (!met && failed && left_out.names.size() < most_left_out) {
+      const auto& name = batch.outcomes[batch.of.at(*failed)].name;
+      left_out.names.insert(name);
+      left_out.why = annotate(std::move(met).error(), name).error();
+      co_return false;
     }
     if (!met) co_return std::unexpected(std::move(met).error());
     note_conflicts(directory, *met, batch);

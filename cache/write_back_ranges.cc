@@ -45,6 +45,7 @@ Result<bool> WriteBack::zero(Inode& inode, std::uint64_t offset, std::uint64_t l
   if (inode.named() && !inode.content) TRY_DO(truncate(inode, inode.staged->size(), base));
   TRY_DO(inode.staged->zero(offset, length));
   TRY_DO(commit_content(inode, inode.content ? inode.content->base : inode.cap, base));
+  trim_later(inode);
   return true;
 }
 

@@ -74,6 +74,7 @@ Task<> WriteBack::put(InodePtr inode, StagedFile& staged, Upload& upload) {
 }
 
 Task<Result<Cap>> WriteBack::put_content(InodePtr inode, StagedFile& staged, Upload& upload) {
+  if (!inode->content) co_return fail(Errc::cancelled, "it was removed");
   // Old content that is needed is fetched before, so that the source never changes its mind.
   const auto base = inode->content->base;
   const auto existing = inode->cap;

@@ -7,6 +7,7 @@
 
 #include "frontends/cli/places.h"
 #include "frontends/fs/grid_fs.h"
+#include "frontends/fs/subtree.h"
 #include "grid/node_dir/files.h"
 
 namespace lafs {
@@ -57,43 +58,88 @@ Result<> Drive::start(const RootOptions& wanted) {
 
 Drive::~Drive() { assert(filesystems_.empty() && "close() a Drive before it ends"); }
 
+Result<std::shared_ptr<fs::GridFs>> Drive::files_of(const grid::Cap& base,
+                                                    const RootOptions& options) {
+  TRY_DO(start(options));
+  auto& files = filesystems_[base.text()];
+  if (files) {
+    files->keep_at_least(options.close, options.fsync);
+    return files;
+  }
+  fs::GridFs::Options fs_options;
+  fs_options.uid = options.uid.value_or(::getuid());
+  fs_options.gid = options.gid.value_or(::getgid());
+  fs_options.close = options.close;
+  fs_options.fsync = options.fsync;
+  fs_options.hard = options.hard;
+  fs_options.read_timeout = options.read_timeout;
+  session_.client().keep_spare_keys(spare_keys);
+  files =
+      std::make_shared<fs::GridFs>(session_.cached(), *write_back_, base, std::move(fs_options));
+  return files;
+}
+
+Task<Result<fs::NodeId>> Drive::directory_at(fs::GridFs& files, std::vector<std::string> path) {
+  auto at = fs::root_node;
+  for (auto& name : path) {
+    auto found = co_await files.lookup(at, name);
+    if (at != fs::root_node) files.forget(at, 1);
+    if (!found) co_return annotate(std::move(found.error()), name);
+    at = found->id;
+    if (found->kind == fs::Kind::directory) continue;
+    files.forget(at, 1);
+    co_return fail(Errc::not_directory, name);
+  }
+  auto read = co_await files.open_directory(at);
+  if (read) {
+    co_await files.close_directory(*read);
+    co_return at;
+  }
+  if (at != fs::root_node) files.forget(at, 1);
+  co_return std::unexpected(std::move(read.error()));
+}
+
+std::shared_ptr<fs::Filesystem> Drive::part_of(const std::shared_ptr<fs::GridFs>& files,
+                                               fs::NodeId top) {
+  auto& part = parts_[{files.get(), top.value}];
+  if (part) {
+    if (top != fs::root_node) files->forget(top, 1);  // it has one already
+  } else if (top == fs::root_node) {
+    part = files;
+  } else {
+    part = std::make_shared<fs::Subtree>(files, top);
+  }
+  return part;
+}
+
 Task<Result<std::shared_ptr<fs::View>>> Drive::root(std::string place, RootOptions options) {
   CO_TRY(target, cli::parse_grid_target(place));
-  CO_TRY(root, co_await cli::existing_place(session_, std::move(target)));
-  if (!root.is_directory()) co_return fail(Errc::not_directory, root.text);
-  CO_TRY(directory, co_await cli::directory_at(session_, root));
-  if (!directory->writable()) options.view.read_only = true;
+  auto path = std::exchange(target.path, {});
+  CO_TRY(base, co_await cli::existing_place(session_, std::move(target)));
+  // Read before anything is begun: a grid that is away, or no directory.
+  CO_TRY(directory, co_await cli::directory_at(session_, base));
   directory.reset();
-
-  const auto cap = root.cap->text();
-  if (!filesystems_.contains(cap)) {
-    CO_TRY_DO(start(options));
-    fs::GridFs::Options fs_options;
-    fs_options.uid = options.uid.value_or(::getuid());
-    fs_options.gid = options.gid.value_or(::getgid());
-    fs_options.close = options.close;
-    fs_options.fsync = options.fsync;
-    fs_options.hard = options.hard;
-    fs_options.read_timeout = options.read_timeout;
-    session_.client().keep_spare_keys(spare_keys);
-    filesystems_[cap] = std::make_shared<fs::GridFs>(session_.cached(), *write_back_, *root.cap,
-                                                     std::move(fs_options));
-  }
+  CO_TRY(files, files_of(*base.cap, options));
+  auto found = co_await directory_at(*files, std::move(path));
+  if (!found) co_return annotate(std::move(found.error()), place);
+  if (!files->writable(*found)) options.view.read_only = true;
+  const Part key{files.get(), found->value};
+  auto part = part_of(files, *found);
   if (options.quota) {
-    auto& usage = usages_[cap];
+    auto& usage = usages_[key];
     const fs::Usage::Options usual;
-    if (!usage)
-      usage = std::make_shared<fs::Usage>(session_.io().executor, filesystems_[cap], usual);
+    if (!usage) usage = std::make_shared<fs::Usage>(session_.io().executor, part, usual);
     options.view.usage = usage;
     options.view.quota = *options.quota;
   }
-  co_return std::make_shared<fs::View>(filesystems_[cap], options.view);
+  co_return std::make_shared<fs::View>(std::move(part), options.view);
 }
 
 Task<Result<>> Drive::close() {
   Result<> worst;
-  for (auto& [cap, usage] : usages_) co_await usage->close();
+  for (auto& [part, usage] : usages_) co_await usage->close();
   usages_.clear();
+  parts_.clear();
   for (auto& [cap, files] : filesystems_) {
     auto closed = co_await files->close();
     if (!closed) worst = std::move(closed);

@@ -2,8 +2,9 @@
 #pragma once
 
 // What every server of files stands on: one node directory's session with the grid, and one
-// Filesystem for each root place, shared by all frontends of the process, so that a mount, SFTP and
-// FTP show the same names and bytes at the same time. I/O thread only.
+// Filesystem for each alias or cap that roots begin with, shared by all frontends of the process,
+// so that a mount, SFTP and FTP show the same names and bytes at the same time, also where one has
+// a directory of another as its root. I/O thread only.
 //
 //   Drive drive(session);
 //   CO_TRY(view, co_await drive.root("tahoe:photos", {}));   // one for each frontend
@@ -25,12 +26,13 @@ namespace lafs {
 struct RootOptions {
   fs::View::Options view;              // but for its `usage`
   std::optional<std::uint64_t> quota;  // bytes of files below the root
-  // Owner of what says nothing about its owner, for everybody who shares the root: the first one
-  // who asks for a root decides. Nothing: whom this process runs as.
-  std::optional<std::uint32_t> uid, gid;
-  // Likewise: what close and fsync wait for, and reads of a grid that is away.
+  // What close and fsync wait for: the most that anybody wants who shares the alias or cap.
   fs::GridFs::Durability close = fs::GridFs::Durability::journal;
   fs::GridFs::Durability fsync = fs::GridFs::Durability::local;
+  // Owner of what says nothing about its owner: the first one who asks for a root of the alias or
+  // cap decides. Nothing: whom this process runs as.
+  std::optional<std::uint32_t> uid, gid;
+  // Likewise: reads of a grid that is away.
   bool hard = false;
   std::optional<Duration> read_timeout;
   // The first root of a drive decides: how long changes are gathered before they go to the grid,
@@ -74,14 +76,21 @@ class Drive {
   Task<Result<>> close();
 
  private:
-  cli::Session& session_;
   Result<> start(const RootOptions& options);
+  Result<std::shared_ptr<fs::GridFs>> files_of(const grid::Cap& base, const RootOptions& options);
+  // What is shown as a root: all of `files`, or the directory at `path`.
+  Task<Result<fs::NodeId>> directory_at(fs::GridFs& files, std::vector<std::string> path);
+  std::shared_ptr<fs::Filesystem> part_of(const std::shared_ptr<fs::GridFs>& files, fs::NodeId top);
+
+  cli::Session& session_;
 
   CacheSettings cache_;
   std::unique_ptr<cache::Disk> disk_;
-  std::unique_ptr<cache::WriteBack> write_back_;                        // once there is a root
-  std::map<std::string, std::shared_ptr<fs::Filesystem>> filesystems_;  // by the root's cap
-  std::map<std::string, std::shared_ptr<fs::Usage>> usages_;            // where there is a quota
+  std::unique_ptr<cache::WriteBack> write_back_;                    // once there is a root
+  std::map<std::string, std::shared_ptr<fs::GridFs>> filesystems_;  // by the cap they begin with
+  using Part = std::pair<const fs::GridFs*, std::uint64_t>;         // and its directory
+  std::map<Part, std::shared_ptr<fs::Filesystem>> parts_;
+  std::map<Part, std::shared_ptr<fs::Usage>> usages_;  // where there is a quota
 };
 
 }  // namespace lafs

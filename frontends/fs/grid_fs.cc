@@ -28,6 +28,11 @@ GridFs::GridFs(cache::CachedClient& client, cache::WriteBack& write_back, cache:
 
 GridFs::~GridFs() { write_back_.unlisten(this); }
 
+bool GridFs::writable(NodeId directory) {
+  const auto* node = nodes_.find(directory);
+  return node && (!node->directory || node->directory->writable());
+}
+
 Task<Result<>> GridFs::close() {
   closing_ = true;
   using enum cache::WriteBack::OnError;

@@ -42,6 +42,14 @@ class GridFs : public Filesystem {
          Options options);
   ~GridFs() override;
 
+  // From now on, close and fsync mean no less than this.
+  void keep_at_least(Durability close, Durability fsync) {
+    options_.close = std::max(options_.close, close);
+    options_.fsync = std::max(options_.fsync, fsync);
+  }
+  // Whether names in a directory that was read can be changed.
+  bool writable(NodeId directory);
+
   Task<Result<Attributes>> lookup(NodeId parent, std::string name) override;
   void forget(NodeId node, std::uint64_t references) override;
   Task<Result<Attributes>> attributes(NodeId node) override;

@@ -226,6 +226,39 @@ def case_two_mounts_of_one_daemon(node):
     node("umount", node.one)
 
 
+def case_a_mount_within_another(node):
+    node("mount", node.one)
+    os.makedirs(os.path.join(node.one, "top", "sub"))
+    node("mount", "tahoe:top/sub", node.two)  # which is not on the grid yet, perhaps
+    one, two = os.path.join(node.one, "top", "sub"), node.two
+    node("flush")
+    os.listdir(one), os.listdir(two)
+    node.servers("stop")  # what one shows, the other does not have from the grid
+    write(os.path.join(two, "f"), "from within")
+    wait_for(lambda: os.path.exists(os.path.join(one, "f")), "the file to be seen from outside")
+    check(read(os.path.join(one, "f")) == "from within", "other content")
+    write(os.path.join(one, "f"), "from outside, longer")
+    wait_for(lambda: read(os.path.join(two, "f")) == "from outside, longer", "the content inside")
+    check(os.stat(os.path.join(one, "f")).st_ino == os.stat(os.path.join(two, "f")).st_ino,
+          "two numbers for one file")
+    with open(os.path.join(one, "f")) as a, open(os.path.join(two, "f")) as b:
+        fcntl.flock(a, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(b, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            raise Failed("a lock does not hold in the other mount")
+        except BlockingIOError:
+            pass
+    os.rename(os.path.join(one, "f"), os.path.join(node.one, "outside"))
+    wait_for(lambda: os.listdir(two) == [], "the file to leave")
+    os.rename(os.path.join(node.one, "top"), os.path.join(node.one, "moved"))
+    write(os.path.join(two, "g"), "after the move")
+    check(read(os.path.join(node.one, "moved", "sub", "g")) == "after the move", "after the move")
+    node.servers("start")
+    node("umount", node.two)
+    node("umount", node.one)
+    check(node("cat", "moved/sub/g").stdout == "after the move", "on the grid")
+
+
 def case_commands_beside_the_daemon(node):
     node("mount", node.one)
     for n in range(20):

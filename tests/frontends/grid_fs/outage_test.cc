@@ -287,6 +287,50 @@ TEST_CASE("a directory whose shares are lost is removed, one that cannot be reac
   });
 }
 
+TEST_CASE("a name that cannot be published is stuck, and the others of its directory go on") {
+  on_grid([](auto executor, FakeGrid& g, Pool& p, grid::Cap root) -> Task<> {
+    Drive drive(executor, g, p, root, {.fs = {}});
+    auto put = co_await drive.put("stored", pattern(900));
+    REQUIRE(put.has_value());
+    auto settled = co_await drive.settle();
+    REQUIRE(settled.has_value());
+    auto stored = co_await drive.find("stored");
+    REQUIRE(stored.has_value());
+    // Which no directory takes.
+    auto& tree = drive.write_back().tree();
+    const auto above = cache::Tree::root_number(root);
+    auto bad = tree.make(tree.number_for(above, "bad", true));
+    bad->parent = above;
+    bad->name = "bad";
+    bad->cap = tree.find(stored->id.value)->cap->verifier();
+    drive.fs().forget(stored->id, 1);
+    auto named = drive.write_back().commit(tree.put(*bad, std::nullopt, false));
+    REQUIRE(named.has_value());
+    put = co_await drive.put("good", pattern(700));
+    REQUIRE(put.has_value());
+    Drive other(executor, g, p, root);
+    Result<Bytes> got;
+    const auto limit = Clock::now() + 60s;
+    for (bool there = false; !there && Clock::now() < limit;) {
+      co_await sleep_for(5ms);
+      got = co_await other.get("good");
+      there = got.has_value() && drive.write_back().state_of(*bad).starts_with("stuck");
+    }
+    REQUIRE(got.has_value());
+    CHECK(*got == pattern(700));
+    CHECK_THAT(drive.write_back().state_of(*bad), Catch::Contains("verify cap"));
+    CHECK(drive.write_back().pending().stuck == 1);
+    auto removed = co_await drive.fs().unlink(root_node, "bad");
+    CHECK(removed.has_value());
+    settled = co_await drive.settle();
+    CHECK(settled.has_value());
+    for (auto* one : {&other, &drive}) {
+      auto done = co_await closed(*one);
+      CHECK(done.has_value());
+    }
+  });
+}
+
 TEST_CASE("a full disk slows writers down, then says so, and loses nothing") {
   on_grid([](auto executor, FakeGrid& g, Pool& p, grid::Cap root) -> Task<> {
     Setting setting{.fs = {}, .budget = {.most_bytes = 400'000, .min_free = 0}};

@@ -10,6 +10,7 @@ using namespace lafs;
 using namespace lafs::fs;
 using lafs::fs::test::Drive;
 using lafs::fs::test::pattern;
+using lafs::fs::test::Setting;
 using lafs::fs::test::somebody;
 using lafs::grid::fake::FakeGrid;
 
@@ -18,19 +19,19 @@ namespace {
 constexpr OpenFlags both_ways{.read = true, .write = true};
 
 template <class Body>
-void with_drive(Body body) {
+void with_drive(Body body, const Setting& setting = {}) {
   FakeGrid grid({.servers = 5});
   Pool pool(1);
-  auto all = [](FakeGrid& g, Pool& p, Body& b) -> Task<> {
+  auto all = [](FakeGrid& g, Pool& p, Body& b, const Setting& s) -> Task<> {
     auto executor = co_await asio::this_coro::executor;
     auto root = co_await Drive::new_root(executor, g, p);
     REQUIRE(root.has_value());
-    Drive drive(executor, g, p, *root);
+    Drive drive(executor, g, p, *root, s);
     co_await b(drive);
     auto closed = co_await drive.close();
     CHECK(closed.has_value());
   };
-  run(all(grid, pool, body));
+  run(all(grid, pool, body, setting));
 }
 
 Task<std::string> cap_of(Drive& drive, std::string name) {
@@ -235,4 +236,31 @@ TEST_CASE("punched ranges read as zeros, are holes, and are stored as zeros") {
     auto read = co_await drive.get("f");
     CHECK(read == wanted);
   });
+}
+
+TEST_CASE("what was cut off a file that waits is given back to the disk once that lasts") {
+  with_drive(
+      [](Drive& drive) -> Task<> {
+        const auto before = drive.write_back().room();
+        auto made = co_await drive.fs().create(root_node, "f", 0644, both_ways, true, somebody);
+        REQUIRE(made.has_value());
+        auto written = co_await drive.fs().write(made->handle, 0, pattern(600'000));
+        CHECK(written.has_value());
+        CHECK(drive.write_back().room() + 600'000 <= before);
+        Changes shorter;
+        shorter.size = 10'000;
+        auto cut = co_await drive.fs().change(made->attributes.id, shorter, made->handle);
+        CHECK(cut.has_value());
+        const auto limit = Clock::now() + std::chrono::seconds(60);
+        while (drive.write_back().room() + 20'000 < before && Clock::now() < limit)
+          co_await sleep_for(std::chrono::milliseconds(5));
+        CHECK(drive.write_back().room() + 20'000 >= before);
+        auto read = co_await drive.fs().read(made->handle, 0, 20'000);
+        auto wanted = pattern(600'000);
+        wanted.resize(10'000);
+        CHECK(read == wanted);
+        co_await drive.fs().release(made->handle);
+        drive.fs().forget(made->attributes.id, 1);
+      },
+      {.budget = {.most_bytes = 1'000'000, .min_free = 0}});
 }
