@@ -73,4 +73,9 @@ std::optional<CertificateRemark> certificate_remark(const storage::KnownServer& 
                            true};
 }
 
+std::optional<std::chrono::seconds> clock_ahead(const storage::KnownServer& server) {
+  const auto* remote = dynamic_cast<const storage::RemoteServer*>(server.server.get());
+  return remote ? remote->clock_ahead() : std::nullopt;
+}
+
 }  // namespace lafs::grid

@@ -24,4 +24,7 @@ struct CertificateRemark {
 std::optional<CertificateRemark> certificate_remark(const storage::KnownServer& server,
                                                     std::chrono::system_clock::time_point now);
 
+// How far the server's clock was ahead of ours when it last told its version, if it said the time.
+std::optional<std::chrono::seconds> clock_ahead(const storage::KnownServer& server);
+
 }  // namespace lafs::grid

@@ -13,7 +13,6 @@
 #include "frontends/cli/output.h"
 #include "grid/known_server.h"
 #include "grid/node_dir/rights.h"
-#include "grid/storage/remote_server.h"
 #include "grid/storage_node.h"
 
 namespace lafs::cli {
@@ -128,12 +127,11 @@ struct Asked {
   std::optional<std::chrono::seconds> clock_ahead = {};  // of ours
 };
 
-Task<> ask(std::shared_ptr<grid::storage::Server> server, std::string name, Asked& out) {
+Task<> ask(const grid::storage::KnownServer& known, Asked& out) {
   const auto begin = Clock::now();
-  out.version = co_await within(8s, std::move(name), server->version());
+  out.version = co_await within(8s, known.name(), known.server->version());
   out.latency = Clock::now() - begin;
-  if (const auto* remote = dynamic_cast<const grid::storage::RemoteServer*>(server.get()))
-    out.clock_ahead = remote->clock_ahead();
+  out.clock_ahead = grid::clock_ahead(known);
 }
 
 // What the servers' clocks say about ours. One that differs from the others is that server's
@@ -263,8 +261,7 @@ Task<std::vector<Finding>> examine_grid(Session& session) {
                                                         session.roster().all().end());
   std::vector<Asked> asked(servers.size());
   TaskGroup asking(session.io().executor);
-  for (std::size_t i = 0; i < servers.size(); ++i)
-    asking.spawn(ask(servers[i].server, servers[i].name(), asked[i]));
+  for (std::size_t i = 0; i < servers.size(); ++i) asking.spawn(ask(servers[i], asked[i]));
   co_await asking.join();
   std::size_t up = 0, taking = 0;
   for (std::size_t i = 0; i < asked.size(); ++i) {
