@@ -142,7 +142,8 @@ Result<Book> Book::from_yaml(const std::string& text, const std::string& file) {
     const auto root = YAML::Load(text);
     if (root.IsNull()) return out;
     if (!root.IsSequence()) return fail(Errc::bad_config, file + ": not a list of announcements");
-    std::size_t budget = 1'000'000;
+    // A value takes a byte at least, unless it is told by an alias: those may repeat a little.
+    std::size_t budget = 10 * text.size();
     for (const auto& item : root) take_over(out, json_of(item, budget));
   } catch (const YAML::Exception& e) {
     return fail(Errc::bad_config, file + ":" + std::to_string(e.mark.line + 1) + ": " + e.msg);
