@@ -3,9 +3,11 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -316,6 +318,11 @@ Result<> Disk::sync_directory(const std::filesystem::path& directory) {
   TRY_DO(sync_through(directory, ::fsync));
   done("sync directory", directory);
   return {};
+}
+
+bool can_sync_all(const std::filesystem::path& directory) {
+  struct statfs facts{};
+  return ::statfs(directory.c_str(), &facts) == 0 && facts.f_type != FUSE_SUPER_MAGIC;
 }
 
 Result<> Disk::sync_all(const std::filesystem::path& directory) {

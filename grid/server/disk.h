@@ -105,6 +105,9 @@ class Disk {
   std::atomic<bool> dead_ = false;  // a step was refused: nothing may happen any more
 };
 
+// Whether sync_all() reaches the disk there: on FUSE it tells the kernel only.
+bool can_sync_all(const std::filesystem::path& directory);
+
 // errno as an Error: `doing` and the path go into the context.
 Error disk_error(std::string_view doing, const std::filesystem::path& path, int error);
 

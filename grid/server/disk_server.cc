@@ -72,7 +72,7 @@ Result<std::unique_ptr<DiskServer>> DiskServer::open(asio::any_io_executor execu
                                                      Options options) {
   auto state = std::make_unique<State>(std::move(executor), pool, std::move(options));
   TRY_DO(state->prepare_directories());
-  if (state->options.journal) {
+  if (state->options.journal && can_sync_all(state->tree.shares())) {
     TRY(journal, MutableJournal::open(state->executor, pool, state->disk, state->tree,
                                       state->options.journal_growth));
     state->journal = std::move(journal);
