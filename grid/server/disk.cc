@@ -164,8 +164,12 @@ Result<std::int64_t> File::modified() const {
   return std::int64_t{facts.st_mtime};
 }
 
-Disk::Disk(bool durable, std::function<bool(std::string_view)> allow_step, StepDone step_done)
-    : durable_(durable), allow_step_(std::move(allow_step)), step_done_(std::move(step_done)) {}
+Disk::Disk(bool durable, std::function<bool(std::string_view)> allow_step, StepDone step_done,
+           TearWrite tear_write)
+    : durable_(durable),
+      allow_step_(std::move(allow_step)),
+      step_done_(std::move(step_done)),
+      tear_write_(std::move(tear_write)) {}
 
 Result<> Disk::step(std::string_view name) {
   if (!allow_step_) return {};
@@ -190,7 +194,10 @@ Result<> Disk::write(const File& file, std::uint64_t offset, ByteView data) {
     return {};
   }
   TRY_DO(step("write"));
-  TRY_DO(write_all(file.fd_, offset, data, file.path_));
+  const auto torn = tear_write_ ? tear_write_(file.path_) : std::nullopt;
+  TRY_DO(write_all(file.fd_, offset, torn ? data.first(std::min(*torn, data.size())) : data,
+                   file.path_));
+  if (torn) return std::unexpected(disk_error("writing", file.path_, ENOSPC));
   done("write", file.path_);
   return {};
 }
@@ -199,6 +206,18 @@ void Disk::begin_writing_out(const File& file, std::uint64_t offset, std::uint64
   if (!durable_) return;
   ::sync_file_range(file.fd_, static_cast<off_t>(offset), static_cast<off_t>(length),
                     SYNC_FILE_RANGE_WRITE);
+}
+
+Result<> Disk::reserve(const File& file, std::uint64_t offset, std::uint64_t length) {
+  if (!fits_off_t(offset, length)) {
+    return std::unexpected(disk_error("reserving room in", file.path_, EFBIG));
+  }
+  if (::fallocate(file.fd_, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                  static_cast<off_t>(length)) != 0 &&
+      errno != EOPNOTSUPP) {
+    return last_error("reserving room in", file.path_);
+  }
+  return {};
 }
 
 Result<> Disk::resize(const File& file, std::uint64_t size) {

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "grid/base/bytes.h"
@@ -60,15 +61,22 @@ class Disk {
   using StepDone = std::function<void(std::string_view step, const std::filesystem::path& path,
                                       const std::filesystem::path& to)>;
 
+  // For tests: asked before each write; a number has so many of its bytes written, and then the
+  // disk is full.
+  using TearWrite = std::function<std::optional<std::size_t>(const std::filesystem::path&)>;
+
   // `durable`: whether the syncs do anything.
   explicit Disk(bool durable = true, std::function<bool(std::string_view)> allow_step = {},
-                StepDone step_done = {});
+                StepDone step_done = {}, TearWrite tear_write = {});
 
   Result<File> create(const std::filesystem::path& path);  // readable and writable, and empty
   Result<> write(const File& file, std::uint64_t offset, ByteView data);
   // Has the disk begin with what was just written there, so that a later sync() has less to wait
   // for. No step: nothing changes, and nothing is promised.
   void begin_writing_out(const File& file, std::uint64_t offset, std::uint64_t length);
+  // Room on the disk for bytes behind the file's end, so that writing them will not fail for want
+  // of it. No step: nobody sees it.
+  Result<> reserve(const File& file, std::uint64_t offset, std::uint64_t length);
   Result<> resize(const File& file, std::uint64_t size);
   // Makes `to`, which is empty, a copy of `from`; holes stay holes.
   Result<> copy(const File& from, const File& to);
@@ -102,6 +110,7 @@ class Disk {
   bool durable_;
   std::function<bool(std::string_view)> allow_step_;
   StepDone step_done_;
+  TearWrite tear_write_;
   std::atomic<bool> dead_ = false;  // a step was refused: nothing may happen any more
 };
 

@@ -45,6 +45,8 @@ class DiskServer final : public Server {
     // Asked before every change of the disk with the step's name; false stops there, as if the
     // process had been killed: neither this step nor any later one happens. For tests.
     std::function<bool(std::string_view)> allow_step;
+    // See Disk::TearWrite. For tests.
+    std::function<std::optional<std::size_t>(const std::filesystem::path&)> tear_write;
     // Told of every change that was made: see Disk::StepDone. For tests.
     std::function<void(std::string_view, const std::filesystem::path&,
                        const std::filesystem::path&)>

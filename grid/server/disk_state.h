@@ -21,7 +21,7 @@ struct DiskServer::State {
       : executor(e),
         pool(p),
         tree(o.directory),
-        disk(o.durable, o.allow_step, o.step_done),
+        disk(o.durable, o.allow_step, o.step_done, o.tear_write),
         space(
             o.free_space ? o.free_space : [where = tree.shares()] { return free_space_of(where); },
             o.reserved_space, o.size_limit, o.read_only),

@@ -43,11 +43,17 @@ Result<> replace(Disk& disk, const ShareTree& tree, const ShareImage& image, boo
 
 // The share is this, in the end: what a kill leaves half written, the journal puts right. Writing
 // over the old file costs a third of what giving a new one its name does.
-Result<> overwrite(Disk& disk, const ShareTree& tree, const ShareImage& image) {
+// With an error the share is as it was, or `torn`.
+Result<> overwrite(Disk& disk, const ShareTree& tree, const ShareImage& image, bool& torn) {
   auto file = File::open(tree.share(image.si, image.number), true);
-  if (file) return disk.write(*file, 0, image.file);  // which is never shorter than it was
-  if (file.error().code != Errc::not_found) return std::unexpected(std::move(file).error());
-  return replace(disk, tree, image, false);
+  if (!file && file.error().code == Errc::not_found) return replace(disk, tree, image, false);
+  if (!file) return std::unexpected(std::move(file).error());
+  TRY(size, file->size());  // the image is never shorter
+  if (image.file.size() > size) TRY_DO(disk.reserve(*file, size, image.file.size() - size));
+  if (disk.write(*file, 0, image.file)) return {};
+  auto anew = replace(disk, tree, image, false);
+  torn = !anew;
+  return anew;
 }
 
 bool changed_since(const ShareTree& tree, const ShareImage& image, std::int64_t time) {
@@ -148,7 +154,7 @@ Task<Result<>> MutableJournal::put(std::vector<ShareImage> images) {
 
 Task<> MutableJournal::write_groups() {
   while (!queue_.empty()) {
-    bool good = false;
+    auto then = Then::go_on;
     Group group;
     {
       const auto turn = co_await writing_.acquire();
@@ -160,10 +166,11 @@ Task<> MutableJournal::write_groups() {
       }
       if (!half.writer) half.writer.emplace(++number_, random_array<journal_salt_size>());
       auto job = [&] { return write_group(half, group); };
-      good = co_await offload(pool_, std::ref(job));
+      then = co_await offload(pool_, std::ref(job));
+      if (then == Then::stop) stop_for({Errc::io, "a share is half written"});
       if (half.end > longest_journal) hurry_.notify();
     }
-    if (!good) (void)co_await settle();
+    if (then == Then::settle) (void)co_await settle();
     for (const auto& waiting : group) waiting->done.notify();
     if (!settling_in_time_) {
       settling_in_time_ = true;
@@ -175,22 +182,23 @@ Task<> MutableJournal::write_groups() {
   writing_groups_ = false;
 }
 
-bool MutableJournal::write_group(Half& half, const Group& group) {
+MutableJournal::Then MutableJournal::write_group(Half& half, const Group& group) {
   auto recorded = record_group(half, group);
   if (!recorded) {
     for (const auto& waiting : group) waiting->outcome = recorded;
-    return false;
+    return Then::settle;
   }
   bool good = true;
+  bool torn = false;
   for (const auto& waiting : group) {
     Result<> done;
     for (const auto& image : waiting->images) {
-      if (done) done = overwrite(disk_, tree_, image);
+      if (done) done = overwrite(disk_, tree_, image, torn);
     }
     good = good && done;
     waiting->outcome = std::move(done);
   }
-  return good;
+  return torn ? Then::stop : good ? Then::go_on : Then::settle;
 }
 
 Result<> MutableJournal::record_group(Half& half, const Group& group) {
@@ -214,6 +222,14 @@ Result<> MutableJournal::record_group(Half& half, const Group& group) {
   }
   TRY_DO(std::move(written));
   return disk_.sync(half.file);
+}
+
+void MutableJournal::stop_for(Error error) {
+  log::error(
+      "changes of mutable shares cannot be made to last; restart the server when the disk is "
+      "in order: " +
+      error.message());
+  broken_ = std::move(error);
 }
 
 Task<> MutableJournal::settle_in_time() {

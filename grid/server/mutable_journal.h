@@ -70,10 +70,16 @@ class MutableJournal {
   MutableJournal(asio::any_io_executor executor, Pool& pool, Disk& disk, const ShareTree& tree,
                  std::uint64_t growth, Half first, Half second);
   Task<> write_groups();
-  // Sets the outcomes. False: what is in the journal now must not stay there.
-  bool write_group(Half& half, const Group& group);
+  enum class Then : std::uint8_t {
+    go_on,
+    settle,  // what failed must not stay in the journal
+    stop,    // a share is half written, and only the journal knows the whole of it
+  };
+  // Sets the outcomes.
+  Then write_group(Half& half, const Group& group);
   Result<> record_group(Half& half, const Group& group);
   Task<> settle_in_time();
+  void stop_for(Error error);
 
   asio::any_io_executor executor_;
   Pool& pool_;
@@ -87,10 +93,12 @@ class MutableJournal {
   bool writing_groups_ = false;    // write_groups() is running
   bool settling_in_time_ = false;  // settle_in_time() is running
   bool closing_ = false;
-  std::optional<Error> broken_;  // the disk refused a settling: nothing that is put would last
-  Limiter writing_;              // to the current half, or which one that is
-  Limiter settling_;             // one at a time
-  Signal hurry_;                 // settle_in_time() waits no longer
+  // The disk refused something that must not be refused: nothing is put any more, and what the
+  // journals know stays there for replay().
+  std::optional<Error> broken_;
+  Limiter writing_;   // to the current half, or which one that is
+  Limiter settling_;  // one at a time
+  Signal hurry_;      // settle_in_time() waits no longer
   TaskGroup background_;
 };
 

@@ -132,3 +132,29 @@ TEST_CASE("many changes at once share syncs, and each is there") {
   };
   fixture.with_server(body);
 }
+
+TEST_CASE("a share that cannot be written to the end becomes its new self otherwise, or later") {
+  for (const bool otherwise : {true, false}) {
+    CAPTURE(otherwise);
+    DiskFixture fixture;
+    bool full = false;
+    fixture.options.tear_write = [&](const std::filesystem::path& path) {
+      const auto name = path.filename();
+      const bool here = full && (name == "5" || (!otherwise && name == "5.next"));
+      return here ? std::optional<std::size_t>(500) : std::nullopt;
+    };
+    auto body = [&](Server& server) -> Task<> {
+      auto made = co_await server.read_test_write(si, owner, put(5, 0, to_bytes("old old old")));
+      CHECK(made);
+      full = true;
+      auto changed = co_await server.read_test_write(si, owner, put(5, 0, to_bytes("new new new")));
+      CHECK(changed.has_value() == otherwise);
+      // Without the share as a whole anywhere but in the journal, nothing changes any more.
+      full = false;
+      auto again = co_await server.read_test_write(si, owner, put(5, 0, to_bytes("NEW")));
+      CHECK(again.has_value() == otherwise);
+    };
+    fixture.with_server(body);
+    CHECK(first_found(fixture) == (otherwise ? "NEW new new" : "new new new"));
+  }
+}
