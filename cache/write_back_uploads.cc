@@ -12,7 +12,7 @@ namespace {
 constexpr std::uint64_t piece = 1 << 20;           // of old content that is fetched
 constexpr std::uint64_t small_upload = 256 << 10;  // goes in one piece
 constexpr std::uint64_t worth_streaming = 4u << 20;
-constexpr std::size_t most_streams = 4;
+constexpr std::size_t most_streams = 2;  // each has a pipeline of its own
 }  // namespace
 
 // A content that is being uploaded.
@@ -53,13 +53,13 @@ void WriteBack::expect(InodePtr inode, std::uint64_t size) {
   if (!fresh || !inode->named() || size < worth_streaming || closing_ || queue_.away()) return;
   if (streams_.size() >= most_streams || streams_.contains(inode->number)) return;
   if (!stage(*inode)) return;  // who writes will be told why
+  hold(*inode);                // until the end of run_stream()
   auto stream = std::make_shared<ContentStream>(executor_, client_, *inode->staged, size);
   streams_[inode->number] = stream;
   tasks_.spawn(run_stream(std::move(inode), std::move(stream)));
 }
 
 Task<> WriteBack::run_stream(InodePtr inode, std::shared_ptr<ContentStream> stream) {
-  hold(*inode);
   co_await stream->run();
   // What was sent as a whole stays until the upload that comes at the end takes it.
   if (auto it = streams_.find(inode->number);
