@@ -88,6 +88,16 @@ Task<Result<Cap>> store_mutable(Session& session, LocalSource from, std::optiona
   co_return cap;
 }
 
+// Where a local file called `name` goes. A cap alone may be that of a mutable file, which is
+// written.
+Task<Result<Place>> place_for(Session& session, Target to, std::string name) {
+  if (to.path.empty() && !to.is_folder) {
+    auto place = co_await find_place(session, to);
+    if (!place || !place->is_directory()) co_return place;
+  }
+  co_return co_await destination_place(session, std::move(to), std::move(name));
+}
+
 Task<Result<Exit>> put(Session& session, const Options& options) {
   CO_TRY(from, local_target(options.from));
   Progress progress(from.text(), !options.quiet && !options.json);
@@ -99,7 +109,7 @@ Task<Result<Exit>> put(Session& session, const Options& options) {
       CO_TRY(found, co_await find_place(session, std::move(to)));
       place = std::move(found);
     } else {
-      CO_TRY(found, co_await destination_place(session, std::move(to), name));
+      CO_TRY(found, co_await place_for(session, std::move(to), name));
       place = std::move(found);
     }
   }
@@ -199,8 +209,9 @@ void add_file_commands(Commands& commands) {
   auto put_options = std::make_shared<Options>();
   putting->add_option("FROM", put_options->from, "A local file, or - for standard input")
       ->required();
-  putting->add_option("TO", put_options->to,
-                      "alias:path, or a directory; without it the file's cap is printed");
+  putting->add_option(
+      "TO", put_options->to,
+      "alias:path, a directory, or a mutable file's cap; without it the file's cap is printed");
   putting
       ->add_option(
           "--size", put_options->size,

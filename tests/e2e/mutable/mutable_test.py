@@ -55,6 +55,15 @@ def parts_of_files(grid):
         grid.run("put", "piece", f"tahoe:{form}")
         check(grid.run("cap", f"tahoe:{form}") == before, "the cap changed")
         check(grid.run("cat", f"tahoe:{form}", text=False) == piece, "replaced")
+        # The same by the cap alone.
+        cap = grid.run("put", "--mutable", "--format", form, "data").strip()
+        grid.run("put", "piece", cap, "--offset", 1000)
+        model = bytearray(open(grid.work + "/data", "rb").read())
+        model[1000:1000 + len(piece)] = piece
+        check(grid.run("cat", cap, text=False) == bytes(model), f"{form}: written into by its cap")
+        grid.run("put", "piece", cap)
+        check(grid.run("cat", cap, text=False) == piece, f"{form}: replaced by its cap")
+    grid.run("put", "piece", grid.run("put", "data").strip(), status=2)  # is not mutable
 
 
 def links_and_aliases(grid):
