@@ -47,13 +47,6 @@ std::optional<KeyPool::OnDisk> keys_on_disk(const Client::Options& options) {
   const auto seal = tagged_hash("lafs spare keys of a node v1", options.lease_secret.view());
   return KeyPool::OnDisk{options.spare_keys, Secret32(seal)};
 }
-// Not the client's threads: who only wants a listing taken apart would wait behind a tenth of a
-// second for each directory that is to be made.
-Pool& pool_for_keys() {
-  static Pool one(1);
-  return one;
-}
-
 }  // namespace
 
 Client::Client(asio::any_io_executor executor, storage::Roster& roster, Pool& pool, Options options)
@@ -61,7 +54,7 @@ Client::Client(asio::any_io_executor executor, storage::Roster& roster, Pool& po
       roster_(roster),
       pool_(pool),
       options_(std::move(options)),
-      keys_(executor, pool_for_keys(), 0, keys_on_disk(options_)),
+      keys_(executor, pool, 0, keys_on_disk(options_)),
       closing_(executor) {}
 
 Client::~Client() = default;
