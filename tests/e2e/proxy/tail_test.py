@@ -59,7 +59,7 @@ def a_server_that_stalls_during_an_upload_is_replaced(grid):
         f.write(data)
     # Slow enough that the stall comes in the middle.
     grid.all("bandwidth 2000000")
-    before = len(shares_of(grid))
+    before = set(shares_of(grid))
     putting = subprocess.Popen([grid.lafs, "put", name], env=grid.env, stdout=subprocess.PIPE)
     victim = grid.proxies[1]
     sent = victim.stats()["to-server"]
@@ -70,7 +70,9 @@ def a_server_that_stalls_during_an_upload_is_replaced(grid):
     out = putting.communicate(timeout=100)[0].decode().strip()
     check(putting.returncode == 0, f"put: exit {putting.returncode}")
     grid.all("clear")
-    check(len(shares_of(grid)) - before == 5, "not every share has a home")
+    # The server that stood still may finish its share as well, once it gets what was under way.
+    homes = {os.path.basename(share) for share in set(shares_of(grid)) - before}
+    check(homes == set("01234"), f"not every share has a home: {homes}")
     check(grid.run("cat", out, text=False) == data, "other bytes were read")
 
 
