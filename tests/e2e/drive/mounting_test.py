@@ -190,6 +190,16 @@ def case_systemd_is_told(node):
     check(not os.path.ismount(node.one), "still mounted")
 
 
+def lock_and_be_kept_out(a, b):
+    """a is locked in one mount, and so is b, the same file in the other."""
+    fcntl.flock(a, fcntl.LOCK_EX)
+    try:
+        fcntl.flock(b, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        raise Failed("a lock does not hold in the other mount")
+    except BlockingIOError:
+        pass
+
+
 def case_two_mounts_of_one_daemon(node):
     trusting = "entry_timeout=60,attr_timeout=60,negative_timeout=60"
     node("mount", "-o", trusting, node.one)
@@ -204,12 +214,7 @@ def case_two_mounts_of_one_daemon(node):
     write(one, "second, longer")
     wait_for(lambda: read(two) == "second, longer", "the other kernel to forget the pages", 5)
     with open(one, "r+") as a, open(two, "r+") as b:
-        fcntl.flock(a, fcntl.LOCK_EX)
-        try:
-            fcntl.flock(b, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            raise Failed("a lock does not hold in the other mount")
-        except BlockingIOError:
-            pass
+        lock_and_be_kept_out(a, b)
         fcntl.flock(a, fcntl.LOCK_UN)
         fcntl.lockf(b, fcntl.LOCK_EX)
         try:
@@ -242,12 +247,7 @@ def case_a_mount_within_another(node):
     check(os.stat(os.path.join(one, "f")).st_ino == os.stat(os.path.join(two, "f")).st_ino,
           "two numbers for one file")
     with open(os.path.join(one, "f")) as a, open(os.path.join(two, "f")) as b:
-        fcntl.flock(a, fcntl.LOCK_EX)
-        try:
-            fcntl.flock(b, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            raise Failed("a lock does not hold in the other mount")
-        except BlockingIOError:
-            pass
+        lock_and_be_kept_out(a, b)
     os.rename(os.path.join(one, "f"), os.path.join(node.one, "outside"))
     wait_for(lambda: os.listdir(two) == [], "the file to leave")
     os.rename(os.path.join(node.one, "top"), os.path.join(node.one, "moved"))
