@@ -11,6 +11,7 @@
 
 #include <boost/asio/this_coro.hpp>
 #include <catch2/catch.hpp>
+#include <mutex>
 
 #include "tests/fake/server_conformance.h"
 #include "tests/grid/server/disk_fixture.h"
@@ -159,11 +160,13 @@ bool cut_at(int last, Keeps keeps, Lie lie, Before before, Change change, After 
   fixture.options.journal = with_journal;
   fixture.with_server(before);
   const auto root = fixture.options.directory;
+  std::mutex one_by_one;  // several threads of the server take steps
   std::optional<Memory> memory;
   int step = 0;
   bool cut = false;
   bool acknowledged = false;
   fixture.options.allow_step = [&](std::string_view) {
+    const std::lock_guard lock(one_by_one);
     if (!memory) return true;
     cut = cut || step == last;
     ++step;
@@ -171,12 +174,17 @@ bool cut_at(int last, Keeps keeps, Lie lie, Before before, Change change, After 
   };
   fixture.options.step_done = [&](std::string_view name, const stdfs::path& path,
                                   const stdfs::path& to) {
+    const std::lock_guard lock(one_by_one);
     if (memory && !cut) memory->learn(name, path, to);
   };
   std::optional<Memory> at_the_end;
   auto body = [&](Server& server) -> Task<> {
-    memory.emplace(root, lie);
+    {
+      const std::lock_guard lock(one_by_one);
+      memory.emplace(root, lie);
+    }
     acknowledged = co_await change(server);
+    const std::lock_guard lock(one_by_one);
     at_the_end = std::move(memory);  // what closing the server does comes after the cut
     memory.reset();
   };
