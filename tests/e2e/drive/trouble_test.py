@@ -207,6 +207,8 @@ def journal_of(grid):
 def with_files_that_wait(grid, names):
     """Killed with these files acknowledged and nothing of them on the grid."""
     grid.mount()
+    grid.unmount()  # what was read is on the disk now; without that a mount needs the grid
+    grid.mount()
     os.listdir(grid.drive)
     stop_grid(grid)
     for name in names:
